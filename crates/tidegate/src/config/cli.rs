@@ -1,0 +1,233 @@
+//! The command line: built from the table, read into a [`Command`].
+//!
+//! Only the shape is judged here (known flags, conflicts, positionals); values are judged by `resolve`, with
+//! the same words as those of a file or a variable. Help names every default; `--help` adds variable and key.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::{Arg, ArgAction, ArgMatches, value_parser};
+use clap_complete::Shell;
+
+use super::env::Environment;
+use super::error::{ConfigError, Place, Value};
+use super::layers::{Given, Layer};
+use super::nearest::nearest;
+use super::table::{CONFIG, Flag, GROUPS, HOST, LISTEN, PORT, Shape, TABLE, THREADS};
+
+/// What the user asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Run the server; also without a subcommand.
+    Serve(Box<Invocation>),
+    /// Validate, print the effective configuration, start nothing.
+    Check(Box<Invocation>),
+    /// Walk through every feature.
+    Demo {
+        /// A running server; `None` starts one of its own.
+        url: Option<String>,
+    },
+    /// Ask a running server whether it is alive.
+    Healthcheck(Box<Invocation>),
+    /// Print completions for a shell.
+    Completions(Shell),
+    /// Print the man page.
+    Man,
+}
+
+/// The flags as given, kept for the life of the process: a reload lays them over the newly read file again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Invocation {
+    pub(super) given: Vec<Given>,
+}
+
+impl Invocation {
+    /// The file named by `-c` or `TIDEGATE_CONFIG`, the flag first.
+    pub fn config_path(&self, environment: &Environment) -> Option<PathBuf> {
+        let flag = self.given.iter().find(|given| given.flag.name == CONFIG.name).cloned();
+        let variables =
+            || environment.read().ok()?.0.into_iter().find(|given| given.flag.name == CONFIG.name);
+        let given = flag.or_else(variables)?;
+        given.values.first().map(|value| PathBuf::from(&value.text))
+    }
+}
+
+/// Why the process ends before it starts: a text for the user and the exit code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// 0 for help and version (print to stdout), 2 for a mistake (print to stderr).
+    pub code: u8,
+    /// The text to print, with its final newline.
+    pub text: String,
+}
+
+impl Exit {
+    fn usage(problem: &str) -> Exit {
+        Exit { code: 2, text: format!("error: {problem}\n\nFor more information, try '--help'.\n") }
+    }
+}
+
+impl From<ConfigError> for Exit {
+    fn from(error: ConfigError) -> Exit {
+        Exit { code: 2, text: format!("error: {error}\n") }
+    }
+}
+
+impl From<clap::Error> for Exit {
+    fn from(error: clap::Error) -> Exit {
+        Exit { code: if error.use_stderr() { 2 } else { 0 }, text: error.render().to_string() }
+    }
+}
+
+/// Reads a command line that begins with the program's name.
+///
+/// # Errors
+/// Help or version asked for (code 0); an unknown flag, a conflict or a first positional that is no port
+/// (code 2).
+pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Exit> {
+    let matches = command().try_get_matches_from(args)?;
+    let Some((name, inner)) = matches.subcommand() else {
+        return Ok(Command::Serve(invocation(&matches)?));
+    };
+    // Flags before the subcommand belong to nobody; to drop them silently would be worse.
+    if matches.args_present() {
+        return Err(Exit::usage(&format!(
+            "flags and positionals come after the subcommand: tidegate {name} ..."
+        )));
+    }
+    match name {
+        "check" => Ok(Command::Check(invocation(inner)?)),
+        "demo" => Ok(Command::Demo { url: inner.get_one("URL").cloned() }),
+        "healthcheck" => Ok(Command::Healthcheck(invocation(inner)?)),
+        "man" => Ok(Command::Man),
+        "completions" => match inner.get_one("SHELL") {
+            Some(shell) => Ok(Command::Completions(*shell)),
+            None => Err(Exit::usage("completions needs the name of a shell")),
+        },
+        _ => Ok(Command::Serve(invocation(inner)?)),
+    }
+}
+
+/// The whole command line, for parsing, completions and the man page.
+pub(super) fn command() -> clap::Command {
+    let everything = || TABLE.iter().copied().filter(|flag| flag.flag);
+    let server = |command: clap::Command| with_positionals(with_flags(command, everything()));
+    let address = [&CONFIG, &PORT, &HOST, &LISTEN];
+    server(clap::Command::new("tidegate"))
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(
+            "Serves a folder over HTTP, takes JSON uploads, stays up under flood and explains each refusal",
+        )
+        .override_usage("tidegate [OPTIONS] [PORT] [HOST] [THREADS]\n       tidegate <COMMAND>")
+        .after_help(LAYERS_HELP)
+        .subcommand(server(sub("serve", "Run the server (what happens without a command)")))
+        .subcommand(server(sub("check", "Validate the configuration and print what it comes to, as TOML")))
+        .subcommand(
+            sub("demo", "Walk through every feature over real sockets and show each exchange")
+                .arg(Arg::new("URL").help("A running server; by default one is started for the tour")),
+        )
+        .subcommand(with_flags(sub("healthcheck", "Ask the configured server whether it is alive"), address))
+        .subcommand(
+            sub("completions", "Print completions for a shell")
+                .arg(Arg::new("SHELL").required(true).value_parser(value_parser!(Shell)).help("The shell")),
+        )
+        .subcommand(sub("man", "Print the man page"))
+}
+
+const LAYERS_HELP: &str = "\
+Precedence: flag > environment > file > default. Every flag is also a variable, as in
+TIDEGATE_MAX_BODY=1MiB (lists by comma), and a key of the file; --help shows both.
+Durations: 500ms 30s 5m 1h. Sizes: B KiB MiB GiB, KB MB GB.";
+
+fn sub(name: &'static str, about: &'static str) -> clap::Command {
+    clap::Command::new(name).about(about)
+}
+
+fn with_flags(command: clap::Command, flags: impl IntoIterator<Item = &'static Flag>) -> clap::Command {
+    flags.into_iter().fold(command, |command, flag| command.arg(arg(flag)))
+}
+
+/// One row as a flag.
+fn arg(flag: &'static Flag) -> Arg {
+    let heading =
+        flag.group_and_key().and_then(|(group, _)| GROUPS.iter().find(|(known, _)| *known == group));
+    let arg = Arg::new(flag.name)
+        .long(flag.name)
+        .short(flag.short)
+        .help(short_help(flag))
+        .long_help(long_help(flag))
+        .help_heading(heading.map(|(_, heading)| *heading));
+    let arg = if flag.name == LISTEN.name { arg.conflicts_with_all([PORT.name, HOST.name]) } else { arg };
+    match flag.shape {
+        Shape::Switch => arg.action(ArgAction::SetTrue),
+        Shape::List => arg.action(ArgAction::Append).value_name(flag.value),
+        _ => arg.action(ArgAction::Set).value_name(flag.value),
+    }
+}
+
+fn short_help(flag: &Flag) -> String {
+    match flag.default {
+        Some(default) => format!("{} [default: {default}]", flag.help),
+        None => flag.help.to_owned(),
+    }
+}
+
+fn long_help(flag: &Flag) -> String {
+    let plain = flag.plain_variable.map(|name| format!(", {name}")).unwrap_or_default();
+    let key = if flag.key.is_empty() { String::new() } else { format!(" [key: {}]", flag.key) };
+    format!("{}\n[env: {}{plain}]{key}", short_help(flag), flag.variable())
+}
+
+/// The positionals, each another way to say its flag.
+const POSITIONALS: [(&str, &Flag); 3] = [("PORT", &PORT), ("HOST", &HOST), ("THREADS", &THREADS)];
+
+fn with_positionals(command: clap::Command) -> clap::Command {
+    POSITIONALS.into_iter().fold(command, |command, (name, flag)| {
+        let help = format!("The same as --{}", flag.name);
+        command.arg(Arg::new(name).help(help).conflicts_with_all([flag.name, LISTEN.name]))
+    })
+}
+
+/// What was given, as a layer.
+fn invocation(matches: &ArgMatches) -> Result<Box<Invocation>, Exit> {
+    let flags = TABLE.iter().filter_map(|flag| give(flag, flag.name, format!("--{}", flag.name), matches));
+    let positionals =
+        POSITIONALS.into_iter().filter_map(|(name, flag)| give(flag, name, name.to_owned(), matches));
+    let given: Vec<Given> = flags.chain(positionals).collect();
+    match given.iter().flat_map(|given| &given.values).find_map(misplaced_port) {
+        Some(problem) => Err(Exit::usage(&problem)),
+        None => Ok(Box::new(Invocation { given })),
+    }
+}
+
+/// The values of one argument, where the command has it and the user gave it.
+fn give(flag: &'static Flag, id: &str, written: String, matches: &ArgMatches) -> Option<Given> {
+    if matches.try_contains_id(id).ok()?
+        && matches.value_source(id)? == clap::parser::ValueSource::CommandLine
+    {
+        let texts: Vec<String> = match flag.shape {
+            Shape::Switch => vec!["true".to_owned()],
+            _ => matches.get_many::<String>(id)?.cloned().collect(),
+        };
+        let place = Place::Flag(written);
+        let values = texts.into_iter().map(|text| Value { text, place: place.clone() }).collect();
+        return Some(Given { flag, layer: Layer::CommandLine, values });
+    }
+    None
+}
+
+/// The hint for a first positional that is no number: most often the folder to serve (RUN-2).
+fn misplaced_port(value: &Value) -> Option<String> {
+    let text = &value.text;
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty();
+    if value.place != Place::Flag("PORT".to_owned()) || is_number {
+        return None;
+    }
+    let root = command();
+    let commands = root.get_subcommands().map(clap::Command::get_name);
+    let meant = match nearest(text, commands) {
+        Some(near) if !Path::new(text).exists() => format!("Did you mean the command {near}? "),
+        _ => String::new(),
+    };
+    Some(format!("'{text}' is not a port. {meant}A folder to serve has its own flag: tidegate -r {text}"))
+}

@@ -1,0 +1,259 @@
+//! Layers into settings: the type and the bounds of every row, and the rules between rows.
+
+use std::net::ToSocketAddrs;
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use log::LevelFilter;
+
+use super::address::{AllowHosts, ListenAddr, allowed_host, host, ip_of, listen_address};
+use super::cli::Invocation;
+use super::env::Environment;
+use super::error::{BadValue, ConfigError};
+use super::layers::Layers;
+use super::settings::{
+    AccessFormat, FileSettings, HostSettings, LimitSettings, LogSettings, ServerSettings, Settings,
+    UploadSettings,
+};
+use super::table as t;
+use super::units::{duration_in, number_in, size_in, write_size};
+
+/// Threads of one kind: far beyond the cores of any machine; more only cost memory and switching.
+const THREADS_MAX: usize = 1024;
+/// Jobs waiting for the pool: a job is some hundred bytes, so a full queue stays below a gigabyte.
+const QUEUE_MAX: usize = 1_000_000;
+/// The kernel's own ceiling, `somaxconn`, was 16 bits wide for long, and a longer queue only hides an
+/// overload.
+const BACKLOG_MAX: i32 = 65_535;
+/// Linux's default `fs.nr_open` is 1,048,576 open files for one process, and each connection is one.
+const CONNECTIONS_MAX: usize = 1_000_000;
+/// Fields in a head: the fixed array of the head parser.
+const FIELDS_MAX: usize = 256;
+/// A head must hold a request line, Host and a few fields, or nobody is served.
+const HEADER_MIN: u64 = 512;
+/// Each connection may hold a head of this size: more would make heads the cheapest way to exhaust memory.
+const HEADER_MAX: u64 = 1 << 20;
+/// `GET / HTTP/1.1` and room for a short path.
+const REQUEST_LINE_MIN: u64 = 64;
+/// 1 TiB: more memory or upload space than a machine that runs this has to give.
+const SIZE_MAX: u64 = 1 << 40;
+/// The shortest deadline the clock of the connections can tell.
+const DEADLINE_MIN: Duration = Duration::from_millis(1);
+/// A deadline of more than a day is none.
+const TIME_MAX: Duration = Duration::from_hours(24);
+/// Addresses to listen on: each costs one socket for each worker.
+const LISTENERS_MAX: usize = 64;
+/// Allowed hosts and download extensions: searched in turn, once for each request.
+const NAMES_MAX: usize = 256;
+/// Letters of an extension.
+const EXTENSION_MAX: usize = 32;
+
+impl Invocation {
+    /// Lays flags, environment, file and defaults over each other and validates all of them.
+    ///
+    /// A configured host that is a name is looked up here, which may block on the resolver.
+    ///
+    /// # Errors
+    /// The first value, in any layer, that cannot be used: with its place and what was expected.
+    pub fn resolve(&self, environment: &Environment) -> Result<Settings, ConfigError> {
+        let layers = Layers::gather(self, environment)?;
+        let mut settings = Settings {
+            server: server(&layers)?,
+            limits: limits(&layers)?,
+            files: files(&layers)?,
+            uploads: uploads(&layers)?,
+            hosts: hosts(&layers)?,
+            log: log(&layers)?,
+            notes: Vec::new(),
+        };
+        settings.notes = [layers.notes.clone(), notes(&layers, &settings)].concat();
+        Ok(settings)
+    }
+}
+
+fn server(layers: &Layers) -> Result<ServerSettings, ConfigError> {
+    Ok(ServerSettings {
+        listen: listeners(layers)?,
+        host: layers.one(&t::HOST, host)?,
+        workers: layers.one(&t::WORKERS, workers)?,
+        threads: layers.one(&t::THREADS, threads)?,
+        queue: layers.one(&t::QUEUE, number_in(1..=QUEUE_MAX))?,
+        backlog: layers.one(&t::BACKLOG, number_in(1..=BACKLOG_MAX))?,
+        drain: layers.one(&t::DRAIN, duration_in(Duration::ZERO..=TIME_MAX))?,
+        drain_delay: layers.one(&t::DRAIN_DELAY, duration_in(Duration::ZERO..=TIME_MAX))?,
+    })
+}
+
+fn limits(layers: &Layers) -> Result<LimitSettings, ConfigError> {
+    let max_header = layers.one(&t::MAX_HEADER, size_in(HEADER_MIN..=HEADER_MAX))?;
+    let max_request_line = max_request_line(layers, max_header)?;
+    Ok(LimitSettings {
+        max_connections: layers.one(&t::MAX_CONNECTIONS, number_in(0..=CONNECTIONS_MAX)).map(unless_zero)?,
+        max_requests: layers.one(&t::MAX_REQUESTS, number_in(0..=u32::MAX)).map(unless_zero)?,
+        keep_alive: layers.one(&t::KEEP_ALIVE, duration_in(DEADLINE_MIN..=TIME_MAX))?,
+        header_timeout: layers.one(&t::HEADER_TIMEOUT, duration_in(DEADLINE_MIN..=TIME_MAX))?,
+        max_header: in_memory(max_header),
+        max_fields: layers.one(&t::MAX_FIELDS, number_in(1..=FIELDS_MAX))?,
+        max_request_line: in_memory(max_request_line),
+        max_body: layers.one(&t::MAX_BODY, size_in(1..=SIZE_MAX))?,
+        body_memory: layers.one(&t::BODY_MEMORY, size_in(1..=SIZE_MAX))?,
+    })
+}
+
+fn files(layers: &Layers) -> Result<FileSettings, ConfigError> {
+    let download = layers.list(&t::DOWNLOAD, NAMES_MAX, extension)?;
+    let inline = layers.optional(&t::INLINE, switch)?.unwrap_or(false);
+    Ok(FileSettings {
+        root: layers.one(&t::ROOT, path)?,
+        download: if inline { Vec::new() } else { download },
+    })
+}
+
+fn uploads(layers: &Layers) -> Result<UploadSettings, ConfigError> {
+    Ok(UploadSettings {
+        dir: layers.optional(&t::UPLOADS, path)?,
+        quota: layers.optional(&t::UPLOAD_QUOTA, size_in(1..=SIZE_MAX))?,
+    })
+}
+
+fn hosts(layers: &Layers) -> Result<HostSettings, ConfigError> {
+    let names = layers.list(&t::ALLOW_HOST, NAMES_MAX, allowed_host)?;
+    Ok(HostSettings { allow: AllowHosts::from_names(names) })
+}
+
+fn log(layers: &Layers) -> Result<LogSettings, ConfigError> {
+    Ok(LogSettings {
+        access: layers.one(&t::ACCESS_LOG, access_format)?,
+        level: layers.one(&t::LOG_LEVEL, level)?,
+        file: layers.optional(&t::LOG_FILE, path)?,
+        json_file: layers.optional(&t::JSON_LOG_FILE, path)?,
+    })
+}
+
+/// Where to listen. Of `listen` and the pair of host and port, the one given in the higher layer decides; in
+/// the same layer `listen` does, for host is then only the name that the Host check knows.
+fn listeners(layers: &Layers) -> Result<Vec<ListenAddr>, ConfigError> {
+    let listen = layers.list(&t::LISTEN, LISTENERS_MAX, listen_address)?;
+    let host = layers.one(&t::HOST, host)?;
+    let port = layers.one(&t::PORT, number_in(0..=u16::MAX))?;
+    if listen_decides(layers) && !listen.is_empty() {
+        return Ok(listen);
+    }
+    Ok(vec![look_up(layers, &host, port)?])
+}
+
+fn listen_decides(layers: &Layers) -> bool {
+    layers.rank(&t::LISTEN) >= layers.rank(&t::HOST).max(layers.rank(&t::PORT))
+}
+
+/// The first address of the host; a name asks the system's resolver.
+fn look_up(layers: &Layers, host: &str, port: u16) -> Result<ListenAddr, ConfigError> {
+    if let Some(address) = ip_of(host) {
+        return Ok(ListenAddr::Tcp((address, port).into()));
+    }
+    let refused = |what| {
+        let bad = BadValue::because(what, "an address or a name of this machine");
+        layers.deciding(&t::HOST).refused(bad)
+    };
+    let mut addresses =
+        (host, port).to_socket_addrs().map_err(|error| refused(format!("no address found ({error})")))?;
+    let first = addresses.next().ok_or_else(|| refused("no address found".to_owned()))?;
+    Ok(ListenAddr::Tcp(first))
+}
+
+/// A request line is part of the head. The default gives way to a small head; a written one must fit.
+fn max_request_line(layers: &Layers, max_header: u64) -> Result<u64, ConfigError> {
+    let line = layers.one(&t::MAX_REQUEST_LINE, size_in(REQUEST_LINE_MIN..=HEADER_MAX))?;
+    if line <= max_header || layers.rank(&t::MAX_REQUEST_LINE).is_none() {
+        return Ok(line.min(max_header));
+    }
+    let expected = format!("at most {}, the size of a head (max-header)", write_size(max_header));
+    let bad = BadValue::because("a request line larger than its head", expected);
+    Err(layers.deciding(&t::MAX_REQUEST_LINE).refused(bad))
+}
+
+/// What is allowed but hardly meant.
+fn notes(layers: &Layers, settings: &Settings) -> Vec<String> {
+    let mut notes = Vec::new();
+    if settings.limits.max_body > settings.limits.body_memory {
+        let (body, memory) = (write_size(settings.limits.max_body), write_size(settings.limits.body_memory));
+        notes.push(format!(
+            "max-body {body} is over body-memory {memory}: the largest bodies are always refused"
+        ));
+    }
+    if layers.rank(&t::PORT).is_some() && layers.rank(&t::LISTEN).is_some() && listen_decides(layers) {
+        notes.push("port is ignored: listen names its own ports".to_owned());
+    }
+    notes
+}
+
+fn workers(text: &str) -> Result<usize, BadValue> {
+    if text == "auto" {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        return Ok(cores.min(THREADS_MAX));
+    }
+    number_in(1..=THREADS_MAX)(text)
+        .map_err(|_| BadValue::expected(format!("auto or a whole number from 1 to {THREADS_MAX}")))
+}
+
+fn threads(text: &str) -> Result<usize, BadValue> {
+    if text.contains("..") {
+        let what = "a range of threads is not supported yet";
+        return Err(BadValue::because(what, format!("one number from 1 to {THREADS_MAX}, like 10")));
+    }
+    number_in(1..=THREADS_MAX)(text)
+}
+
+fn path(text: &str) -> Result<PathBuf, BadValue> {
+    if text.is_empty() || text.contains('\0') {
+        return Err(BadValue::expected("a path"));
+    }
+    Ok(PathBuf::from(text))
+}
+
+fn extension(text: &str) -> Result<String, BadValue> {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'+');
+    if (1..=EXTENSION_MAX).contains(&text.len()) && text.bytes().all(known) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err(BadValue::expected("an extension without its dot, like txt"))
+}
+
+fn switch(text: &str) -> Result<bool, BadValue> {
+    match text {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(BadValue::expected("true or false")),
+    }
+}
+
+fn access_format(text: &str) -> Result<AccessFormat, BadValue> {
+    match text {
+        "pretty" => Ok(AccessFormat::Pretty),
+        "combined" => Ok(AccessFormat::Combined),
+        "json" => Ok(AccessFormat::Json),
+        "off" => Ok(AccessFormat::Off),
+        _ => Err(BadValue::expected("pretty, combined, json or off")),
+    }
+}
+
+fn level(text: &str) -> Result<LevelFilter, BadValue> {
+    match text.to_ascii_uppercase().as_str() {
+        "DEBUG" => Ok(LevelFilter::Debug),
+        "INFO" => Ok(LevelFilter::Info),
+        "WARNING" | "WARN" => Ok(LevelFilter::Warn),
+        "ERROR" => Ok(LevelFilter::Error),
+        _ => Err(BadValue::expected("DEBUG, INFO, WARNING or ERROR")),
+    }
+}
+
+/// `0` is no limit (RUN-2).
+fn unless_zero<N: Default + PartialEq>(number: N) -> Option<N> {
+    (number != N::default()).then_some(number)
+}
+
+/// A size bounded by `HEADER_MAX`, as an index; the bound fits every pointer width Linux runs on.
+fn in_memory(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
