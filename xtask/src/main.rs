@@ -1,1 +1,83 @@
-fn main(){}
+//! `cargo xtask`: the project's own commands, in plain std so that they build in seconds.
+//!
+//! ```text
+//! tidy      the house rules, checked by machine       tidy/   over tree.rs and rust_text.rs
+//! test      what CI runs, in CI's order               ci/     over command.rs
+//! browser   the bundled site in a real browser        one step of `test`, in ci/browser.rs
+//! ```
+//!
+//! Exit codes: 0 all is well, 1 something was found or failed, 2 the command line made no sense.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool speaks on its streams")]
+
+mod ci;
+mod command;
+mod rust_text;
+mod tidy;
+mod tree;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  tidy                 check the house rules
+  test                 run everything CI runs
+  test --list          name the steps of `test`
+  test --only NAME     run only this step (repeatable)
+  browser              run the browser tests against a freshly built server
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect();
+    match run(&args) {
+        Ok(Verdict::Good) => ExitCode::SUCCESS,
+        Ok(Verdict::Bad) => ExitCode::FAILURE,
+        Err(problem) => {
+            eprintln!("cargo xtask: {problem}\n\n{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// How a command ended, once its command line was understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Good,
+    Bad,
+}
+
+/// Chooses the command. An `Err` says what is wrong with the command line.
+fn run(args: &[String]) -> Result<Verdict, String> {
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["tidy"] => Ok(tidy::run(&root())),
+        ["test", flags @ ..] => ci::run(&root(), flags),
+        ["browser"] => ci::run(&root(), &["--only", "browser"]),
+        ["help" | "-h" | "--help"] => {
+            print!("{USAGE}");
+            Ok(Verdict::Good)
+        }
+        [] => Err("no command given".to_owned()),
+        [other, ..] => Err(format!("cannot make sense of `{other}` here")),
+    }
+}
+
+/// The top of the checkout: xtask lies directly below it.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_path_buf()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_command_line_is_named() {
+        let refused = |args: &[&str]| run(&args.iter().map(|&a| a.to_owned()).collect::<Vec<_>>());
+        assert_eq!(refused(&["tidi"]), Err("cannot make sense of `tidi` here".to_owned()));
+        assert_eq!(refused(&[]), Err("no command given".to_owned()));
+        assert!(refused(&["test", "--only"]).is_err());
+    }
+}

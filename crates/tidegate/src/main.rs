@@ -1,2 +1,52 @@
-//! tidegate
-fn main() {}
+//! Arguments → settings → server → exit code.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use tidegate::config::{self, Command, Environment, Exit, Invocation};
+use tidegate::server::Server;
+
+fn main() -> ExitCode {
+    match config::parse(std::env::args_os()).and_then(run) {
+        Ok(code) => code,
+        Err(exit) => say(&exit),
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode, Exit> {
+    match command {
+        Command::Serve(invocation) => serve(*invocation),
+        Command::Check(invocation) => {
+            let settings = invocation.resolve(&Environment::current())?;
+            for note in &settings.notes {
+                tidegate::complain(&format!("warning: {note}"));
+            }
+            Ok(written(io::stdout().write_all(settings.to_toml().as_bytes())))
+        }
+        Command::Demo { url } => Ok(tidegate::demo::run(url.as_deref())),
+        Command::Healthcheck(invocation) => {
+            Ok(tidegate::healthcheck::run(&invocation.resolve(&Environment::current())?))
+        }
+        Command::Completions(shell) => Ok(written(config::completions(shell, &mut io::stdout()))),
+        Command::Man => Ok(written(config::man(&mut io::stdout()))),
+    }
+}
+
+fn serve(invocation: Invocation) -> Result<ExitCode, Exit> {
+    let settings = invocation.resolve(&Environment::current())?;
+    Ok(Server::run(invocation, settings))
+}
+
+/// A reader that has enough of our output, like `head`, is no error.
+fn written(result: io::Result<()>) -> ExitCode {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn say(exit: &Exit) -> ExitCode {
+    let text = exit.text.as_bytes();
+    let _ = if exit.code == 0 { io::stdout().write_all(text) } else { io::stderr().write_all(text) };
+    ExitCode::from(exit.code)
+}

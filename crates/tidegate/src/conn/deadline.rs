@@ -1,0 +1,198 @@
+//! When to give up on a connection (SPEC LOAD-5). Times are arguments here; nothing reads a clock.
+//!
+//! A worker keeps the deadlines of all its connections in one table that a ticker scans ([`Deadlines`]): to
+//! move a deadline is one store, and an idle connection costs eight bytes. The paces say what a deadline is.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use crate::clock::Millis;
+
+/// From accept to the first byte; then the connection is closed without a word.
+pub const FIRST_BYTE: Duration = Duration::from_secs(10);
+/// For how long input is read and dropped after the last answer (SPEC H1-9).
+pub const LINGER: Duration = Duration::from_secs(2);
+/// How often the table is scanned: how late a deadline may be noticed.
+pub const TICK: Duration = Duration::from_millis(100);
+
+/// Grace before the pace of a body counts.
+const BODY_GRACE: Duration = Duration::from_secs(10);
+/// Slowest pace of a body or an answer, in bytes per second.
+const LEAST_PACE: u64 = 1024;
+/// Over which time the pace of an answer is averaged.
+const WRITE_WINDOW: Duration = Duration::from_secs(30);
+
+/// The latest moment by which more of a body must be there: ten seconds, and one more per KiB received.
+pub fn body_deadline(started: Millis, received: u64) -> Millis {
+    Millis(started.after(BODY_GRACE).0.saturating_add(received.saturating_mul(1000) / LEAST_PACE))
+}
+
+/// The pace of an answer: in each window the peer must take [`LEAST_PACE`] bytes per second.
+#[derive(Clone, Copy, Debug)]
+pub struct WritePace {
+    window: Millis,
+    taken: u64,
+}
+
+impl WritePace {
+    /// Begins a window at `now` with `taken` bytes already at the peer.
+    pub fn new(now: Millis, taken: u64) -> Self {
+        Self { window: now, taken }
+    }
+
+    /// When this window ends.
+    pub fn deadline(&self) -> Millis {
+        self.window.after(WRITE_WINDOW)
+    }
+
+    /// The window ended with `taken` bytes at the peer in all: true if that is enough, and a new window
+    /// begins.
+    pub fn go_on(&mut self, now: Millis, taken: u64) -> bool {
+        let enough = taken.saturating_sub(self.taken) >= LEAST_PACE * WRITE_WINDOW.as_secs();
+        *self = Self { window: now, taken };
+        enough
+    }
+}
+
+/// The deadlines of one worker's connections.
+#[derive(Debug, Default)]
+pub struct Deadlines {
+    table: RefCell<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    at: Vec<Millis>,
+    wakers: Vec<Option<Waker>>,
+    free: Vec<u32>,
+}
+
+/// A deadline that has passed.
+const FIRED: Millis = Millis(0);
+
+/// One connection's deadline, given back on drop.
+#[derive(Debug)]
+pub struct Slot {
+    owner: Rc<Deadlines>,
+    index: u32,
+    /// A connection is one task, whose waker never changes: it is left here once.
+    waker_left: Cell<bool>,
+}
+
+impl Deadlines {
+    /// A slot without deadline.
+    pub fn slot(self: &Rc<Self>) -> Slot {
+        let mut table = self.table.borrow_mut();
+        let index = table.free.pop().unwrap_or_else(|| {
+            table.at.push(Millis::NEVER);
+            table.wakers.push(None);
+            u32::try_from(table.at.len() - 1).unwrap_or(u32::MAX)
+        });
+        Slot { owner: Rc::clone(self), index, waker_left: Cell::new(false) }
+    }
+
+    /// Wakes every connection whose deadline is not after `now`.
+    pub fn tick(&self, now: Millis) {
+        let table = &mut *self.table.borrow_mut();
+        for (at, waker) in table.at.iter_mut().zip(&table.wakers) {
+            if *at <= now && *at != FIRED {
+                *at = FIRED;
+                if let Some(waker) = waker {
+                    waker.wake_by_ref();
+                }
+            }
+        }
+    }
+
+    /// Wakes every connection, to let it see that something has changed.
+    pub fn wake_all(&self) {
+        for waker in self.table.borrow().wakers.iter().flatten() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Connections that have a slot.
+    pub fn live(&self) -> usize {
+        let table = self.table.borrow();
+        table.at.len() - table.free.len()
+    }
+}
+
+impl Slot {
+    /// Sets the deadline, also where an earlier one has passed.
+    #[inline]
+    pub fn set(&self, at: Millis) {
+        if let Some(slot) = self.owner.table.borrow_mut().at.get_mut(self.index as usize) {
+            *slot = at;
+        }
+    }
+
+    /// Whether the deadline has passed; the calling task is woken when it does.
+    #[inline]
+    pub fn is_over(&self, cx: &Context<'_>) -> bool {
+        if !self.waker_left.replace(true) {
+            let mut table = self.owner.table.borrow_mut();
+            if let Some(slot) = table.wakers.get_mut(self.index as usize) {
+                *slot = Some(cx.waker().clone());
+            }
+        }
+        self.owner.table.borrow().at.get(self.index as usize) == Some(&FIRED)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut table = self.owner.table.borrow_mut();
+        if let Some(slot) = table.at.get_mut(self.index as usize) {
+            *slot = Millis::NEVER;
+        }
+        let waker = table.wakers.get_mut(self.index as usize).and_then(Option::take);
+        table.free.push(self.index);
+        drop(table);
+        drop(waker);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn load_5_a_trickled_body_is_cut_and_a_steady_one_is_not() {
+        let start = Millis(5_000);
+        assert_eq!(body_deadline(start, 0), Millis(15_000));
+        assert_eq!(body_deadline(start, 10), Millis(15_009), "bytes one by one buy next to nothing");
+        assert_eq!(body_deadline(start, 1024 * 60), Millis(75_000), "1 KiB/s may go on");
+    }
+
+    #[test]
+    fn load_5_an_answer_must_move_in_every_window() {
+        let mut pace = WritePace::new(Millis(0), 0);
+        assert_eq!(pace.deadline(), Millis(30_000));
+        assert!(pace.go_on(Millis(30_000), 30 * 1024));
+        assert!(!pace.go_on(Millis(60_000), 60 * 1024 - 1), "past bytes do not count again");
+    }
+
+    #[test]
+    fn load_5_the_table_fires_once_and_reuses_slots() {
+        let table = Rc::new(Deadlines::default());
+        let cx = Context::from_waker(Waker::noop());
+        let (first, second) = (table.slot(), table.slot());
+        first.set(Millis(100));
+        assert!(!first.is_over(&cx));
+        table.tick(Millis(99));
+        assert!(!first.is_over(&cx));
+        table.tick(Millis(100));
+        assert!(first.is_over(&cx) && !second.is_over(&cx));
+        first.set(Millis(200));
+        assert!(!first.is_over(&cx), "a new deadline begins anew");
+        drop(first);
+        assert_eq!(table.live(), 1);
+        let third = table.slot();
+        assert_eq!(third.index, 0);
+        table.tick(Millis(1_000));
+        assert!(!third.is_over(&cx));
+    }
+}

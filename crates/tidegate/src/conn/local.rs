@@ -1,0 +1,82 @@
+//! What the connections of one worker share. Everything here is used by one thread: no locks.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use super::buffer::Buffers;
+use super::deadline::Deadlines;
+use crate::clock::Clock;
+use crate::random::Ids;
+use crate::site::Site;
+use crate::telemetry::Recorder;
+
+/// One worker's shared things.
+pub struct Local {
+    /// Time, and the fields that every response carries.
+    pub clock: Clock,
+    /// Memory for bytes in transit.
+    pub buffers: Buffers,
+    /// When to give up on whom.
+    pub deadlines: Rc<Deadlines>,
+    /// Where every exchange ends.
+    pub recorder: Recorder,
+    /// Ids for exchanges.
+    pub ids: Ids,
+    /// Connections without a seat that are being told so.
+    pub turned_away: Cell<usize>,
+    site: RefCell<Rc<Site>>,
+    room: Cell<usize>,
+    draining: Cell<bool>,
+}
+
+impl Local {
+    /// A worker that serves `site`.
+    pub fn new(site: Site, clock: Clock, recorder: Recorder) -> Self {
+        Self {
+            clock,
+            buffers: Buffers::default(),
+            deadlines: Rc::default(),
+            recorder,
+            ids: Ids::new(),
+            turned_away: Cell::new(0),
+            room: Cell::new(room_for(&site)),
+            site: RefCell::new(Rc::new(site)),
+            draining: Cell::new(false),
+        }
+    }
+
+    /// What is served now. A request keeps the site with which it began.
+    #[inline]
+    pub fn site(&self) -> Rc<Site> {
+        Rc::clone(&self.site.borrow())
+    }
+
+    /// Serves `site` from the next request on.
+    pub fn swap_site(&self, site: Site) {
+        self.room.set(room_for(&site));
+        *self.site.borrow_mut() = Rc::new(site);
+    }
+
+    /// How large a read buffer must be able to grow.
+    #[inline]
+    pub fn room(&self) -> usize {
+        self.room.get()
+    }
+
+    /// From now on idle connections close, and busy ones after their answer.
+    pub fn drain(&self) {
+        self.draining.set(true);
+        self.deadlines.wake_all();
+    }
+
+    /// Whether connections are to close.
+    #[inline]
+    pub fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+}
+
+/// A head of the largest size, and the empty line that may precede it.
+fn room_for(site: &Site) -> usize {
+    site.limits.head + b"\r\n".len()
+}

@@ -1,0 +1,14 @@
+//! Connections: the driver of each protocol version, its deadlines, and what every connection of a worker
+//! shares.
+//!
+//! `h1` the HTTP/1 driver, one linear loop · `receive` bodies in · `send` bytes and files out · `linger` the
+//! polite close · `deadline` when to give up · `buffer` memory that idle connections do not hold · `local`
+//! what one worker's connections share.
+
+pub mod buffer;
+pub mod deadline;
+pub mod h1;
+pub mod linger;
+pub mod local;
+pub mod receive;
+pub mod send;

@@ -1,0 +1,160 @@
+//! Bytes and files on their way out, under the pace that SPEC LOAD-5 asks of the peer.
+
+use std::future::poll_fn;
+use std::ops::Range;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use rustix::io::{Errno, ReadWriteFlags};
+
+use super::deadline::{Slot, WritePace};
+use super::h1::{Connection, Gone};
+use crate::clock::Clock;
+use crate::handlers::files::resolve;
+use crate::http::response::OpenFile;
+use crate::net::{Transport, sys};
+use crate::pool::Pool;
+
+/// The part of a file that is sent after one look whether it is in memory.
+const WINDOW: u64 = 1024 * 1024;
+/// A pool thread reads ahead in pieces of this size.
+const READ_AHEAD: usize = 128 * 1024;
+/// How long a transfer waits for a place in the pool before it asks again.
+const POOL_RETRY: std::time::Duration = std::time::Duration::from_millis(10);
+
+/// Watches one transfer.
+struct Watch {
+    pace: Option<WritePace>,
+    /// Bytes handed to the socket.
+    sent: u64,
+}
+
+impl Watch {
+    const fn new() -> Self {
+        Self { pace: None, sent: 0 }
+    }
+
+    /// The socket takes no more for now: waits, or gives up when the peer took too little for too long. What
+    /// waits in the socket's own buffer has not been taken.
+    fn wait(&mut self, cx: &Context<'_>, io: &Transport, slot: &Slot, clock: &Clock) -> Poll<Result<(), Gone>> {
+        if self.pace.is_some() && !slot.is_over(cx) {
+            return Poll::Pending;
+        }
+        let now = clock.now();
+        let taken = self.sent.saturating_sub(sys::unsent(io).unwrap_or(0));
+        let pace = self.pace.get_or_insert_with(|| WritePace::new(now, taken));
+        if pace.deadline() <= now && !pace.go_on(now, taken) {
+            return Poll::Ready(Err(Gone));
+        }
+        slot.set(pace.deadline());
+        // Registers for the deadline just set.
+        let _ = slot.is_over(cx);
+        Poll::Pending
+    }
+}
+
+/// Sends all that `connection` has encoded.
+pub(super) async fn encoded(connection: &mut Connection) -> Result<(), Gone> {
+    let Connection { io, out, slot, local, .. } = connection;
+    let mut watch = Watch::new();
+    let mut sent = 0;
+    poll_fn(|cx| {
+        while let Some(rest) = out.get(sent..).filter(|rest| !rest.is_empty()) {
+            match io.poll_write(cx, rest) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Gone)),
+                Poll::Ready(Ok(count)) => {
+                    sent += count;
+                    watch.sent = sent as u64;
+                }
+                Poll::Pending => return watch.wait(cx, io, slot, &local.clock),
+            }
+        }
+        Poll::Ready(Ok(()))
+    })
+    .await
+}
+
+/// Sends `range` of `file`, and tells how many bytes went out. A file that changes or ends meanwhile is cut
+/// there: what was promised cannot be kept, and it is never made up (SPEC H1-8, FILE-7).
+pub(super) async fn file(
+    connection: &mut Connection,
+    pool: &Pool,
+    file: &OpenFile,
+    range: Range<u64>,
+) -> (u64, Result<(), Gone>) {
+    let mut watch = Watch::new();
+    let mut offset = range.start;
+    while offset < range.end {
+        let window = (range.end - offset).min(WINDOW);
+        bring_into_memory(pool, file, offset..offset + window).await;
+        if resolve::identity_of(&file.fd).ok() != Some(file.identity) {
+            return (offset - range.start, Err(Gone));
+        }
+        if window_out(connection, &mut watch, file, &mut offset, window).await.is_err() {
+            return (offset - range.start, Err(Gone));
+        }
+    }
+    (offset - range.start, Ok(()))
+}
+
+async fn window_out(
+    connection: &mut Connection,
+    watch: &mut Watch,
+    file: &OpenFile,
+    offset: &mut u64,
+    window: u64,
+) -> Result<(), Gone> {
+    let Connection { io, slot, local, .. } = connection;
+    let end = *offset + window;
+    poll_fn(|cx| {
+        while *offset < end {
+            let left = usize::try_from(end - *offset).unwrap_or(usize::MAX);
+            match io.poll_sendfile(cx, file.fd.as_fd(), offset, left) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Gone)),
+                Poll::Ready(Ok(count)) => watch.sent += count as u64,
+                Poll::Pending => return watch.wait(cx, io, slot, &local.clock),
+            }
+        }
+        Poll::Ready(Ok(()))
+    })
+    .await
+}
+
+/// Makes sure that sending this part will not wait for a disk: a look at its last byte, and where that is not
+/// in memory a pool thread reads the part first.
+async fn bring_into_memory(pool: &Pool, file: &OpenFile, part: Range<u64>) {
+    if is_in_memory(file, part.end.saturating_sub(1)) {
+        return;
+    }
+    loop {
+        let (fd, part) = (Arc::clone(&file.fd), part.clone());
+        match pool.run("reading a file ahead", move || read_ahead(&fd, part)) {
+            Ok(pending) => {
+                let _ = pending.await;
+                return;
+            }
+            Err(_) => tokio::time::sleep(POOL_RETRY).await,
+        }
+    }
+}
+
+fn is_in_memory(file: &OpenFile, offset: u64) -> bool {
+    let mut byte = [0];
+    let mut part = [std::io::IoSliceMut::new(&mut byte)];
+    rustix::io::preadv2(&file.fd, &mut part, offset, ReadWriteFlags::NOWAIT).is_ok()
+}
+
+fn read_ahead(fd: impl AsFd, part: Range<u64>) {
+    let mut scratch = vec![0; READ_AHEAD];
+    let mut offset = part.start;
+    while offset < part.end {
+        match rustix::io::pread(&fd, &mut scratch, offset) {
+            Ok(0) => return,
+            Ok(count) => offset += count as u64,
+            Err(Errno::INTR) => {}
+            // Whoever sends it will meet the same error, and cut.
+            Err(_) => return,
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What the server says of itself: the start-up block, the pool's state, the last words (SPEC RUN-1, OBS-5).
+
+use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::config::{AccessFormat, ListenAddr, Settings};
+use crate::pool::Status;
+use crate::router::RESERVED;
+use crate::site::lacks_a_name;
+use crate::telemetry::tally::Totals;
+
+/// Says where the server listens, what it serves, and within which bounds.
+pub fn greet(settings: &Settings, at: &[ListenAddr], uploads: bool, cap: usize, descriptors: Option<u64>) {
+    log::info!("{}", block(settings, at, uploads, cap));
+    for note in &settings.notes {
+        log::warn!("{note}");
+    }
+    let asked = settings.limits.max_connections;
+    if asked.is_some_and(|asked| asked > cap) {
+        let limit = descriptors.unwrap_or_default();
+        log::warn!("max-connections is lowered to {cap}: the limit of open files is {limit}");
+    }
+    if lacks_a_name(settings) {
+        log::warn!(
+            "listening on every address, but clients that call this server by a name will get 403; \
+             add --allow-host NAME"
+        );
+    }
+    for name in RESERVED.iter().filter(|name| is_hidden(settings, name)) {
+        log::warn!("{name} in the root is not served: /{name} is the server's own");
+    }
+}
+
+/// Whether the root holds a reserved name that is not simply the default uploads folder.
+fn is_hidden(settings: &Settings, name: &str) -> bool {
+    let default_uploads = name == "uploads" && settings.uploads.dir.is_none();
+    !default_uploads && settings.files.root.join(name).symlink_metadata().is_ok()
+}
+
+fn block(settings: &Settings, at: &[ListenAddr], uploads: bool, cap: usize) -> String {
+    let (server, limits) = (&settings.server, &settings.limits);
+    let mut text = format!("tidegate {} is running\n", env!("CARGO_PKG_VERSION"));
+    let mut row = |name: &str, value: String| {
+        let _ = writeln!(text, "  {name:<9} {value}");
+    };
+    for addr in at {
+        row("url", url(addr));
+    }
+    row("root", shown(&settings.files.root));
+    let folder = settings.uploads.dir.clone().unwrap_or_else(|| settings.files.root.join("uploads"));
+    row("uploads", if uploads { shown(&folder) } else { "refused (see the line above)".into() });
+    row("workers", format!("{} event loops", server.workers));
+    row("pool", format!("{} threads, queue {}", server.threads, server.queue));
+    let requests = limits.max_requests.map_or("unlimited".into(), |max| max.to_string());
+    row("limits", format!("{cap} connections, {requests} requests each, idle {:?}", limits.keep_alive));
+    row(
+        "",
+        format!(
+            "head {} in {:?}, {} fields, body {}, bodies in progress {}",
+            size(limits.max_header as u64),
+            limits.header_timeout,
+            limits.max_fields,
+            size(limits.max_body),
+            size(limits.body_memory)
+        ),
+    );
+    row("logs", logs(settings));
+    text.truncate(text.trim_end().len());
+    text
+}
+
+/// The address as a client types it.
+pub fn url(addr: &ListenAddr) -> String {
+    match addr {
+        ListenAddr::Tcp(addr) => format!("http://{addr}/"),
+        ListenAddr::Unix(path) => format!("unix:{}", path.display()),
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
+fn logs(settings: &Settings) -> String {
+    let log = &settings.log;
+    let format = match log.access {
+        AccessFormat::Pretty => "pretty",
+        AccessFormat::Combined => "combined",
+        AccessFormat::Json => "json",
+        AccessFormat::Off => "no access lines",
+    };
+    let place = log.file.as_ref().map_or("standard output".into(), |file| file.display().to_string());
+    let also = log.json_file.as_ref().map_or(String::new(), |file| format!(", JSON lines to {}", file.display()));
+    format!("{place} ({format}), level {}{also}", log.level.to_string().replace("WARN", "WARNING"))
+}
+
+fn size(bytes: u64) -> String {
+    const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    let unit = UNITS.iter().find(|(_, unit)| bytes >= *unit && bytes.is_multiple_of(*unit));
+    unit.map_or_else(|| format!("{bytes} B"), |(name, unit)| format!("{} {name}", bytes / unit))
+}
+
+/// One line on the pool.
+pub fn pool_status(status: &Status) -> String {
+    format!(
+        "thread pool status: busy {}/{}, queue {}/{}",
+        status.busy(),
+        status.size,
+        status.queued,
+        status.queue_limit
+    )
+}
+
+/// The last words.
+pub fn summary(totals: &Totals, peak: usize, ran: Duration, dropped: u64) -> String {
+    let refused: u64 = totals.refusals.iter().map(|(_, count)| count).sum();
+    let kinds: Vec<_> = totals.refusals.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    let kinds = if kinds.is_empty() { String::new() } else { format!(" ({})", kinds.join(", ")) };
+    let dropped = if dropped > 0 { format!(", {dropped} log lines dropped") } else { String::new() };
+    format!(
+        "stopped after {:.1} s: {} requests served, {refused} refused{kinds}, {} uploads, peak {peak} connections{dropped}",
+        ran.as_secs_f64(),
+        totals.requests.saturating_sub(refused),
+        totals.uploads
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn obs_5_the_summary_names_each_kind_of_refusal() {
+        let totals = Totals { requests: 10, uploads: 2, refusals: vec![("not_found", 3), ("slow_head", 1)] };
+        let text = summary(&totals, 7, Duration::from_millis(1500), 0);
+        assert_eq!(
+            text,
+            "stopped after 1.5 s: 6 requests served, 4 refused (not_found 3, slow_head 1), 2 uploads, peak 7 connections"
+        );
+    }
+
+    #[test]
+    fn run_1_sizes_read_as_they_are_written() {
+        assert_eq!([size(8192), size(1 << 20), size(8000), size(1 << 30)], ["8 KiB", "1 MiB", "8000 B", "1 GiB"]);
+    }
+}

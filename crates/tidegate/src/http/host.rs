@@ -1,0 +1,209 @@
+//! Is this request for us? The Host check (RFC 9110 §7.2 and §7.4, SPEC HOST-1 to HOST-3).
+//!
+//! A server that answers to any name lends its address to DNS rebinding and cache poisoning; so only names
+//! that the operator gave, loopback names and the literal address of the connection are ours.
+
+use std::net::IpAddr;
+
+use http1::{Authority, Host, Target, Version};
+
+use super::reject::{Code, Reject};
+use super::request::{HostField, Request};
+
+/// Names that are ours.
+#[derive(Clone, Debug, Default)]
+pub struct HostPolicy {
+    /// Any host will do (`--allow-host '*'`).
+    pub any: bool,
+    /// Names that fit with their port, or with any.
+    pub allowed: Vec<(String, Option<u16>)>,
+    /// The configured host; `None` where it is a wildcard address, which is no name.
+    pub configured: Option<String>,
+}
+
+/// Where a connection was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Here {
+    /// On this address and port.
+    Ip(IpAddr, u16),
+    /// On a unix socket, where a port means nothing.
+    Unix,
+}
+
+/// The port that `http` implies.
+const DEFAULT_PORT: u16 = 80;
+
+impl HostPolicy {
+    /// Judges the host that `request` names.
+    ///
+    /// # Errors
+    /// `host_missing`, `bad_host` or `host_not_allowed`.
+    pub fn judge(&self, request: &Request<'_>, here: Here) -> Result<(), Reject> {
+        let field = match request.host() {
+            HostField::One(value) => Some(value),
+            HostField::Repeated => return Err(Reject::new(Code::BadHost, "There are several Host fields.")),
+            // HTTP/1.0 clients need not name a host (HOST-2).
+            HostField::Missing if request.version == Version::Http10 => None,
+            HostField::Missing => {
+                return Err(Reject::new(Code::HostMissing, "HTTP/1.1 requires a Host field."));
+            }
+        };
+        let field = field.map(parse).transpose()?;
+        // The authority of an absolute target replaces the field (RFC 9112 §3.2.2), which must be sound all
+        // the same.
+        let named = match absolute_authority(request.target) {
+            Some(authority) => Some(parse(authority)?),
+            None => field,
+        };
+        match named {
+            Some(authority) if !self.admits(&authority, here) => Err(refused(&authority)),
+            _ => Ok(()),
+        }
+    }
+
+    fn admits(&self, authority: &Authority<'_>, here: Here) -> bool {
+        if self.any {
+            return true;
+        }
+        let port_is_ours = match here {
+            Here::Unix => true,
+            Here::Ip(_, port) => authority.port.unwrap_or(DEFAULT_PORT) == port,
+        };
+        let by_address = match (authority.host, here) {
+            (Host::Name(_), _) => false,
+            (Host::V4(ip), _) if ip == std::net::Ipv4Addr::LOCALHOST => true,
+            (Host::V6(ip), _) if ip == std::net::Ipv6Addr::LOCALHOST => true,
+            (Host::V4(ip), Here::Ip(local, _)) => !ip.is_unspecified() && IpAddr::V4(ip) == local,
+            (Host::V6(ip), Here::Ip(local, _)) => !ip.is_unspecified() && IpAddr::V6(ip) == local,
+            (_, Here::Unix) => false,
+        };
+        let by_name = || {
+            let configured = self.configured.as_deref();
+            is(authority, "localhost") || configured.is_some_and(|configured| is(authority, configured))
+        };
+        port_is_ours && (by_address || by_name())
+            || self
+                .allowed
+                .iter()
+                .any(|(name, port)| is(authority, name) && port.is_none_or(|port| self.port_fits(authority, port, here)))
+    }
+
+    fn port_fits(&self, authority: &Authority<'_>, port: u16, here: Here) -> bool {
+        here == Here::Unix || authority.port.unwrap_or(DEFAULT_PORT) == port
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<Authority<'_>, Reject> {
+    Authority::parse(bytes)
+        .map_err(|bad| Reject::new(Code::BadHost, "The Host field is no host with an optional port.").seen(format!("{bad}")))
+}
+
+fn absolute_authority(target: &[u8]) -> Option<&[u8]> {
+    if target.first() == Some(&b'/') {
+        return None;
+    }
+    match Target::parse(target) {
+        Ok(Target::Absolute { authority, .. }) => Some(authority),
+        _ => None,
+    }
+}
+
+/// Whether the authority names `host` (lower case, no trailing dot), ASCII case and one dot aside (HOST-2).
+fn is(authority: &Authority<'_>, host: &str) -> bool {
+    match authority.host {
+        Host::Name(name) => name.strip_suffix('.').unwrap_or(name).eq_ignore_ascii_case(host),
+        Host::V4(ip) => host.parse() == Ok(ip),
+        Host::V6(ip) => host.trim_matches(['[', ']']).parse() == Ok(ip),
+    }
+}
+
+fn refused(authority: &Authority<'_>) -> Reject {
+    let name = match authority.host {
+        Host::Name(name) => name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase(),
+        Host::V4(ip) => ip.to_string(),
+        Host::V6(ip) => format!("[{ip}]"),
+    };
+    let port = authority.port.map_or_else(String::new, |port| format!(" with port {port}"));
+    Reject::new(Code::HostNotAllowed, "This server does not answer for the host that the request names.")
+        .seen(format!("host {name}{port}; --allow-host {name} would admit it"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http1::{Connection, FieldStorage, Limits};
+
+    const HERE: Here = Here::Ip(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 7)), 8080);
+
+    fn judge(policy: &HostPolicy, head: &str, here: Here) -> Option<Code> {
+        let mut storage = FieldStorage::new();
+        let read =
+            Connection::new().read_head(head.as_bytes(), &mut storage, &Limits::default()).unwrap().unwrap();
+        policy.judge(&Request::new(&read, head.as_bytes()), here).err().map(|reject| reject.code)
+    }
+
+    fn host(policy: &HostPolicy, host: &str, here: Here) -> Option<Code> {
+        judge(policy, &format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"), here)
+    }
+
+    #[test]
+    fn host_1_ours_with_our_port_and_nothing_else() {
+        let policy = HostPolicy { configured: Some("files.example".into()), ..HostPolicy::default() };
+        for name in ["localhost:8080", "127.0.0.1:8080", "[::1]:8080", "files.example:8080", "10.0.0.7:8080"] {
+            assert_eq!(host(&policy, name, HERE), None, "{name}");
+        }
+        for name in ["localhost", "localhost:80", "evil.example:8080", "10.0.0.8:8080", "0.0.0.0:8080", "[::]:8080"] {
+            assert_eq!(host(&policy, name, HERE), Some(Code::HostNotAllowed), "{name}");
+        }
+        for name in ["", "a b", "user@localhost:8080", "localhost:x", "localhost:99999", "[::1", "a,b", "a/b"] {
+            assert_eq!(host(&policy, name, HERE), Some(Code::BadHost), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn host_1_the_default_port_may_be_left_out_and_unix_has_none() {
+        let policy = HostPolicy::default();
+        let port_80 = Here::Ip(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 80);
+        assert_eq!(host(&policy, "localhost", port_80), None);
+        assert_eq!(host(&policy, "localhost:80", port_80), None);
+        assert_eq!(host(&policy, "localhost:1234", Here::Unix), None);
+        assert_eq!(host(&policy, "evil", Here::Unix), Some(Code::HostNotAllowed));
+    }
+
+    #[test]
+    fn host_1_allowed_names_fit_any_port_unless_they_have_one() {
+        let allowed = vec![("a.example".into(), None), ("b.example".into(), Some(81))];
+        let policy = HostPolicy { allowed, ..HostPolicy::default() };
+        assert_eq!(host(&policy, "a.example:1", HERE), None);
+        assert_eq!(host(&policy, "A.Example.", HERE), None);
+        assert_eq!(host(&policy, "b.example:81", HERE), None);
+        assert_eq!(host(&policy, "b.example", HERE), Some(Code::HostNotAllowed));
+        assert_eq!(host(&HostPolicy { any: true, ..policy }, "who.ever", HERE), None);
+    }
+
+    #[test]
+    fn host_2_case_and_one_trailing_dot_are_ignored() {
+        assert_eq!(host(&HostPolicy::default(), "LocalHost.:8080", HERE), None);
+        assert_ne!(host(&HostPolicy::default(), "localhost..:8080", HERE), None);
+    }
+
+    #[test]
+    fn host_2_a_missing_host_is_for_http_1_0_only() {
+        let policy = HostPolicy::default();
+        assert_eq!(judge(&policy, "GET / HTTP/1.0\r\n\r\n", HERE), None);
+        assert_eq!(judge(&policy, "GET / HTTP/1.1\r\n\r\n", HERE), Some(Code::HostMissing));
+        let twice = "GET / HTTP/1.1\r\nHost: localhost:8080\r\nHost: localhost:8080\r\n\r\n";
+        assert_eq!(judge(&policy, twice, HERE), Some(Code::BadHost));
+    }
+
+    #[test]
+    fn h1_7_the_authority_of_an_absolute_target_replaces_host() {
+        let policy = HostPolicy::default();
+        let head = |target: &str, host: &str| format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        assert_eq!(judge(&policy, &head("http://localhost:8080/", "evil"), HERE), None);
+        let evil = judge(&policy, &head("http://evil/", "localhost:8080"), HERE);
+        assert_eq!(evil, Some(Code::HostNotAllowed));
+        let user = judge(&policy, &head("http://u:p@localhost:8080/", "localhost:8080"), HERE);
+        assert_eq!(user, Some(Code::BadHost));
+    }
+}

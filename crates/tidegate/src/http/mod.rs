@@ -1,0 +1,21 @@
+//! HTTP semantics (RFC 9110) without sockets, disks or settings: pure functions and plain records.
+//!
+//! `request` what was asked · `response` what is answered · `reject` every refusal and its table ·
+//! `problem` how a refusal reads · `url_path` target to file name · `conditional` and `range` RFC 9110 §13
+//! and §14 · `validators` ETag and Last-Modified · `host` who we are · `mime` and `disposition` what a file is.
+
+pub mod conditional;
+pub mod disposition;
+pub mod host;
+pub mod mime;
+pub mod problem;
+pub mod range;
+pub mod reject;
+pub mod request;
+pub mod response;
+pub mod url_path;
+pub mod validators;
+
+pub use reject::{Code, Reject};
+pub use request::{Method, Request};
+pub use response::{Body, Reply, Response};

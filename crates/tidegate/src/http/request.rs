@@ -1,0 +1,220 @@
+//! One request as the handlers see it: slices of the bytes received, nothing copied.
+
+use http1::{BodyLength, Expect, Head, Version};
+
+/// A judged head. Small and cheap to copy, so that it can follow a request into the slow path.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'b> {
+    /// The method token as sent.
+    pub method: &'b str,
+    /// The request-target as sent (RFC 9112 §3.2).
+    pub target: &'b [u8],
+    /// Protocol version.
+    pub version: Version,
+    /// How the body is framed.
+    pub body: BodyLength,
+    /// What the client expects before it sends the body.
+    pub expect: Expect,
+    /// The head as received, from the request line to the empty line.
+    head: &'b [u8],
+    present: u16,
+    host: Option<&'b [u8]>,
+}
+
+/// Methods that this server knows; any other is answered 405.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// GET
+    Get,
+    /// HEAD: GET without the body.
+    Head,
+    /// POST
+    Post,
+    /// OPTIONS
+    Options,
+}
+
+/// Request fields that some handler reads. The discriminant is a bit of [`Request::has`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+#[repr(u16)]
+pub enum Name {
+    Accept = 1,
+    ContentEncoding = 1 << 1,
+    ContentType = 1 << 2,
+    Host = 1 << 3,
+    IfMatch = 1 << 4,
+    IfModifiedSince = 1 << 5,
+    IfNoneMatch = 1 << 6,
+    IfRange = 1 << 7,
+    IfUnmodifiedSince = 1 << 8,
+    Range = 1 << 9,
+    Referer = 1 << 10,
+    UserAgent = 1 << 11,
+}
+
+impl Name {
+    /// The field's name, lower case.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::ContentEncoding => "content-encoding",
+            Self::ContentType => "content-type",
+            Self::Host => "host",
+            Self::IfMatch => "if-match",
+            Self::IfModifiedSince => "if-modified-since",
+            Self::IfNoneMatch => "if-none-match",
+            Self::IfRange => "if-range",
+            Self::IfUnmodifiedSince => "if-unmodified-since",
+            Self::Range => "range",
+            Self::Referer => "referer",
+            Self::UserAgent => "user-agent",
+        }
+    }
+
+    /// The known name that `name` is; the length alone decides which one it could be.
+    fn of(name: &str) -> Option<Self> {
+        let candidates: &[Self] = match name.len() {
+            4 => &[Self::Host],
+            5 => &[Self::Range],
+            6 => &[Self::Accept],
+            7 => &[Self::Referer],
+            8 => &[Self::IfMatch, Self::IfRange],
+            10 => &[Self::UserAgent],
+            12 => &[Self::ContentType],
+            13 => &[Self::IfNoneMatch],
+            16 => &[Self::ContentEncoding],
+            17 => &[Self::IfModifiedSince],
+            19 => &[Self::IfUnmodifiedSince],
+            _ => &[],
+        };
+        candidates.iter().copied().find(|known| name.eq_ignore_ascii_case(known.text()))
+    }
+}
+
+/// What the Host field lines of a request say (RFC 9112 §3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostField<'b> {
+    /// There is none.
+    Missing,
+    /// There are several, even if they agree.
+    Repeated,
+    /// The only one's value.
+    One(&'b [u8]),
+}
+
+impl<'b> Request<'b> {
+    /// The request that `head` is; `head` was read from the front of `input`.
+    #[inline]
+    pub fn new(head: &Head<'b, '_>, input: &'b [u8]) -> Self {
+        let (mut present, mut hosts, mut host) = (0, 0_u32, None);
+        for field in head.fields {
+            if let Some(name) = Name::of(field.name) {
+                present |= name as u16;
+                if name == Name::Host {
+                    hosts += 1;
+                    host = Some(field.value);
+                }
+            }
+        }
+        Self {
+            method: head.method,
+            target: head.target,
+            version: head.version,
+            body: head.body,
+            expect: head.expect,
+            head: input.get(head.start..head.consumed).unwrap_or_default(),
+            present,
+            host: host.filter(|_| hosts == 1),
+        }
+    }
+
+    /// The method, if this server knows it.
+    #[inline]
+    pub fn known_method(&self) -> Option<Method> {
+        match self.method {
+            "GET" => Some(Method::Get),
+            "HEAD" => Some(Method::Head),
+            "POST" => Some(Method::Post),
+            "OPTIONS" => Some(Method::Options),
+            _ => None,
+        }
+    }
+
+    /// Whether any of `names` is present.
+    #[inline]
+    pub fn has(&self, names: &[Name]) -> bool {
+        names.iter().any(|name| self.present & *name as u16 != 0)
+    }
+
+    /// The Host field.
+    #[inline]
+    pub fn host(&self) -> HostField<'b> {
+        match self.host {
+            Some(value) => HostField::One(value),
+            None if self.has(&[Name::Host]) => HostField::Repeated,
+            None => HostField::Missing,
+        }
+    }
+
+    /// The values of all field lines called `name`, in order.
+    pub fn values(&self, name: Name) -> impl Iterator<Item = &'b [u8]> + use<'b> {
+        let lines = if self.has(&[name]) { self.head } else { &[] };
+        fields_of(lines).filter(move |(found, _)| found.eq_ignore_ascii_case(name.text())).map(|(_, value)| value)
+    }
+
+    /// The value of a field that may stand once only; `None` when it is absent or repeated.
+    pub fn single(&self, name: Name) -> Option<&'b [u8]> {
+        let mut values = self.values(name);
+        let first = values.next()?;
+        values.next().is_none().then_some(first)
+    }
+
+    /// All field lines as name and value.
+    pub fn fields(&self) -> impl Iterator<Item = (&'b str, &'b [u8])> + use<'b> {
+        fields_of(self.head)
+    }
+}
+
+/// Name and value of each field line of a head that was already judged sound.
+fn fields_of(head: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
+    head.split(|byte| *byte == b'\n').skip(1).filter_map(|line| {
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        let (name, value) = line.split_at_checked(colon)?;
+        Some((std::str::from_utf8(name).ok()?, value.get(1..)?.trim_ascii()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http1::{Connection, FieldStorage, Limits};
+
+    fn with_request(head: &str, check: impl FnOnce(Request<'_>)) {
+        let mut storage = FieldStorage::new();
+        let input = head.as_bytes();
+        let head = Connection::new().read_head(input, &mut storage, &Limits::default()).unwrap().unwrap();
+        check(Request::new(&head, input));
+    }
+
+    #[test]
+    fn host_1_one_host_is_told_from_none_and_from_several() {
+        with_request("GET / HTTP/1.1\r\nHost: a\r\n\r\n", |r| assert_eq!(r.host(), HostField::One(b"a")));
+        with_request("GET / HTTP/1.1\r\n\r\n", |r| assert_eq!(r.host(), HostField::Missing));
+        with_request("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", |r| {
+            assert_eq!(r.host(), HostField::Repeated);
+        });
+    }
+
+    #[test]
+    fn file_5_repeated_fields_are_all_seen_and_never_single() {
+        let head = "GET / HTTP/1.1\r\nIf-None-Match: \"a\"\r\nif-none-match:  \"b\" \r\nRange: bytes=0-1\r\n\r\n";
+        with_request(head, |r| {
+            let tags: Vec<_> = r.values(Name::IfNoneMatch).collect();
+            assert_eq!(tags, [&b"\"a\""[..], b"\"b\""]);
+            assert_eq!(r.single(Name::IfNoneMatch), None);
+            assert_eq!(r.single(Name::Range), Some(&b"bytes=0-1"[..]));
+            assert_eq!(r.single(Name::IfRange), None);
+        });
+    }
+}

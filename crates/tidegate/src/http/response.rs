@@ -1,0 +1,156 @@
+//! One response as data: the driver of each protocol version decides how to move it.
+
+use std::future::Future;
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use super::reject::Code;
+
+/// A final answer.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// Status code.
+    pub status: u16,
+    /// Fields of this response alone, encoded as `Name: value\r\n` lines; those that every response
+    /// carries and those of framing are added by the driver.
+    pub fields: Fields,
+    /// The payload.
+    pub body: Body,
+    /// Whether the connection must close after it.
+    pub close: bool,
+    /// The reason, where this is a refusal.
+    pub refusal: Option<Refusal>,
+}
+
+/// What the log says of a refusal.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// Its code.
+    pub code: Code,
+    /// What an operator should know and a client need not.
+    pub evidence: Option<String>,
+}
+
+/// Encoded fields, owned by whoever made them.
+#[derive(Clone, Debug)]
+pub enum Fields {
+    /// Known when the program was written.
+    Static(&'static str),
+    /// Kept by a cached file.
+    Shared(Rc<[u8]>),
+    /// Made for this response.
+    Owned(Vec<u8>),
+}
+
+impl Fields {
+    /// The encoded lines.
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Static(text) => text.as_bytes(),
+            Self::Shared(bytes) => bytes,
+            Self::Owned(bytes) => bytes,
+        }
+    }
+}
+
+/// A payload.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// No payload and no length field: 204 and 304.
+    None,
+    /// Bytes known when the program was written.
+    Static(&'static str),
+    /// Bytes made for this response.
+    Owned(Vec<u8>),
+    /// A part of bytes kept in memory.
+    Shared(Rc<[u8]>, std::ops::Range<usize>),
+    /// A part of an open file.
+    File(Rc<OpenFile>, std::ops::Range<u64>),
+}
+
+/// An open regular file and what it was when it was looked at.
+#[derive(Debug)]
+pub struct OpenFile {
+    /// The descriptor. Shared with the pool while a thread reads ahead.
+    pub fd: std::sync::Arc<OwnedFd>,
+    /// What the descriptor must still be while it is sent.
+    pub identity: super::validators::Identity,
+}
+
+impl Body {
+    /// Length in bytes; `None` where no length field belongs.
+    #[inline]
+    pub fn len(&self) -> Option<u64> {
+        match self {
+            Self::None => None,
+            Self::Static(text) => Some(text.len() as u64),
+            Self::Owned(bytes) => Some(bytes.len() as u64),
+            Self::Shared(_, range) => Some(range.len() as u64),
+            Self::File(_, range) => Some(range.end.saturating_sub(range.start)),
+        }
+    }
+
+    /// The payload, where it is in memory.
+    #[inline]
+    pub fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::None => Some(&[]),
+            Self::Static(text) => Some(text.as_bytes()),
+            Self::Owned(bytes) => Some(bytes),
+            Self::Shared(bytes, range) => Some(bytes.get(range.clone()).unwrap_or_default()),
+            Self::File(..) => None,
+        }
+    }
+}
+
+impl Response {
+    /// A response without payload: 204 or 304.
+    pub fn empty(status: u16, fields: Fields) -> Self {
+        Self { status, fields, body: Body::None, close: false, refusal: None }
+    }
+
+    /// A response with `body`.
+    pub fn new(status: u16, fields: Fields, body: Body) -> Self {
+        Self { status, fields, body, close: false, refusal: None }
+    }
+}
+
+/// How a request is answered: by a `T` now or later. `'b` is the life of the request's bytes.
+pub enum Reply<'b, T = Response> {
+    /// At once.
+    Now(T),
+    /// When some work of the pool is done.
+    Later(Pin<Box<dyn Future<Output = T> + 'b>>),
+    /// When the whole body, of at most `limit` bytes, has been read.
+    AfterBody {
+        /// Most bytes of payload.
+        limit: u64,
+        /// What to do with it.
+        then: Box<dyn FnOnce(Vec<u8>) -> Reply<'b, T> + 'b>,
+    },
+}
+
+impl<'b, T: 'b> Reply<'b, T> {
+    /// The same reply with `change` made to its answer, whenever that comes.
+    pub fn map<U: 'b>(self, change: impl FnOnce(T) -> U + 'b) -> Reply<'b, U> {
+        match self {
+            Self::Now(answer) => Reply::Now(change(answer)),
+            Self::Later(answer) => Reply::Later(Box::pin(async move { change(answer.await) })),
+            Self::AfterBody { limit, then } => {
+                Reply::AfterBody { limit, then: Box::new(move |body| then(body).map(change)) }
+            }
+        }
+    }
+}
+
+impl<T> std::fmt::Debug for Reply<'_, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Now(_) => "Now",
+            Self::Later(_) => "Later",
+            Self::AfterBody { .. } => "AfterBody",
+        })
+    }
+}

@@ -1,0 +1,81 @@
+//! What tells one version of a file from another: identity, ETag and Last-Modified (RFC 9110 §8.8).
+
+use std::hash::{Hash, Hasher};
+use std::time::{Duration, SystemTime};
+
+/// A version of a file, as the file system tells it (SPEC FILE-7). `ctime` changes with every change of
+/// content, even where a writer sets `mtime` back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// Device and inode.
+    pub file: (u64, u64),
+    /// Bytes.
+    pub size: u64,
+    /// Modification time: seconds and nanoseconds.
+    pub modified: (i64, u32),
+    /// Change time: seconds and nanoseconds.
+    pub changed: (i64, u32),
+}
+
+/// A change within this time before the look may be followed by another that leaves the same stamps: the
+/// kernel stamps files with a clock that ticks every 1 to 10 ms.
+const STAMP_TICK: Duration = Duration::from_millis(20);
+
+impl Identity {
+    /// The strong entity-tag with its quotes.
+    pub fn etag(&self) -> String {
+        // Any fixed hash does: what matters is that two versions differ, and no inode number is shown.
+        let mut hasher = std::hash::DefaultHasher::new();
+        self.hash(&mut hasher);
+        format!("\"{:016x}\"", hasher.finish())
+    }
+
+    /// When the content was last modified, in whole seconds, never later than `now` (RFC 9110 §8.8.2.1).
+    pub fn last_modified(&self, now: SystemTime) -> SystemTime {
+        let seconds = u64::try_from(self.modified.0).unwrap_or(0);
+        (SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).min(now)
+    }
+
+    /// Whether the file changed so shortly before `now` that it may change again unseen.
+    pub fn is_fresh_change(&self, now: SystemTime) -> bool {
+        let seconds = u64::try_from(self.changed.0).unwrap_or(0);
+        let changed = SystemTime::UNIX_EPOCH + Duration::new(seconds, self.changed.1.min(999_999_999));
+        now.duration_since(changed).is_ok_and(|age| age < STAMP_TICK)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: Identity = Identity { file: (1, 2), size: 3, modified: (1_000, 5), changed: (1_000, 5) };
+
+    #[test]
+    fn file_5_each_part_of_the_identity_changes_the_etag() {
+        let tags = [
+            FILE,
+            Identity { file: (1, 9), ..FILE },
+            Identity { size: 4, ..FILE },
+            Identity { modified: (1_000, 6), ..FILE },
+            Identity { changed: (1_001, 5), ..FILE },
+        ]
+        .map(|identity| identity.etag());
+        for (index, tag) in tags.iter().enumerate() {
+            assert!(tag.len() == 18 && tag.starts_with('"') && tag.ends_with('"'));
+            assert!(!tags[..index].contains(tag));
+        }
+    }
+
+    #[test]
+    fn file_5_last_modified_is_never_in_the_future() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(500);
+        assert_eq!(FILE.last_modified(now), now);
+    }
+
+    #[test]
+    fn file_7_a_change_of_this_very_moment_is_not_trusted() {
+        let changed = SystemTime::UNIX_EPOCH + Duration::new(1_000, 5);
+        assert!(FILE.is_fresh_change(changed + Duration::from_millis(3)));
+        assert!(!FILE.is_fresh_change(changed + Duration::from_millis(300)));
+    }
+}

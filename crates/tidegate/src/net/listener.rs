@@ -1,0 +1,207 @@
+//! Listening sockets: one of its own per worker for TCP, a shared one for unix sockets.
+//!
+//! The first worker's TCP socket binds *without* `SO_REUSEPORT` and sets the option before `listen`, so
+//! that a second instance fails with "address in use" instead of silently sharing the port; the other
+//! workers' sockets join with the option set. The kernel then spreads new connections over the workers.
+//! A unix socket cannot be split: every worker accepts on a duplicate of one descriptor, and a worker that
+//! loses the race sees one `EAGAIN`.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use super::transport::{Peer, Transport};
+use crate::config::ListenAddr;
+
+/// A bound and listening socket of one worker, not yet attached to its event loop.
+#[derive(Debug)]
+pub struct Bound {
+    socket: Socket,
+    /// Where it listens, with the real port when 0 was asked for.
+    pub at: ListenAddr,
+}
+
+/// Binds `addr` once per worker; element `i` belongs to worker `i`.
+///
+/// # Errors
+/// The bind error, `AddrInUse` among them.
+pub fn bind(addr: &ListenAddr, workers: usize, backlog: i32) -> io::Result<Vec<Bound>> {
+    match addr {
+        ListenAddr::Tcp(addr) => bind_tcp(*addr, workers, backlog),
+        ListenAddr::Unix(path) => bind_unix(path, workers, backlog),
+    }
+}
+
+fn bind_tcp(addr: SocketAddr, workers: usize, backlog: i32) -> io::Result<Vec<Bound>> {
+    let first = tcp_socket(addr)?;
+    first.bind(&addr.into())?;
+    first.set_reuse_port(true)?;
+    let addr = first.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    let mut sockets = vec![first];
+    for _ in 1..workers {
+        let next = tcp_socket(addr)?;
+        next.set_reuse_port(true)?;
+        next.bind(&addr.into())?;
+        sockets.push(next);
+    }
+    sockets.into_iter().map(|socket| listening(socket, ListenAddr::Tcp(addr), backlog)).collect()
+}
+
+fn tcp_socket(addr: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    // Accepted sockets inherit it on Linux: no system call per connection.
+    socket.set_tcp_nodelay(true)?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
+}
+
+fn bind_unix(path: &Path, workers: usize, backlog: i32) -> io::Result<Vec<Bound>> {
+    remove_dead_socket(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    let first = listening(socket, ListenAddr::Unix(path.to_owned()), backlog)?;
+    let mut bound = Vec::with_capacity(workers);
+    for _ in 1..workers {
+        bound.push(Bound { socket: first.socket.try_clone()?, at: first.at.clone() });
+    }
+    bound.push(first);
+    Ok(bound)
+}
+
+/// A socket file that nobody listens on is a leftover of a crash; a live one is "in use".
+fn remove_dead_socket(path: &Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(meta) if meta.file_type().is_socket() => match StdUnixStream::connect(path) {
+            Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+            Err(_) => std::fs::remove_file(path),
+        },
+        Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "a file that is not a socket is there")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn listening(socket: Socket, at: ListenAddr, backlog: i32) -> io::Result<Bound> {
+    socket.listen(backlog)?;
+    socket.set_nonblocking(true)?;
+    Ok(Bound { socket, at })
+}
+
+/// A listening socket attached to a worker's event loop.
+#[derive(Debug)]
+pub struct Listener {
+    socket: Accepting,
+    at: ListenAddr,
+}
+
+#[derive(Debug)]
+enum Accepting {
+    Tcp(tokio::net::TcpListener),
+    Unix(tokio::net::UnixListener),
+}
+
+impl Listener {
+    /// Attaches `bound` to the event loop of the calling thread.
+    ///
+    /// # Errors
+    /// When the loop's epoll refuses the descriptor.
+    pub fn attach(bound: Bound) -> io::Result<Self> {
+        let socket = match bound.at {
+            ListenAddr::Tcp(_) => Accepting::Tcp(tokio::net::TcpListener::from_std(bound.socket.into())?),
+            ListenAddr::Unix(_) => Accepting::Unix(tokio::net::UnixListener::from_std(bound.socket.into())?),
+        };
+        Ok(Self { socket, at: bound.at })
+    }
+
+    /// Where it listens.
+    pub fn at(&self) -> &ListenAddr {
+        &self.at
+    }
+
+    /// Waits for the next connection.
+    ///
+    /// # Errors
+    /// `accept(2)`'s: `EMFILE`, `ENFILE`, `ECONNABORTED` and the like. The listener stays usable.
+    pub async fn accept(&self) -> io::Result<(Transport, Peer)> {
+        match &self.socket {
+            Accepting::Tcp(socket) => {
+                let (stream, peer) = socket.accept().await?;
+                Ok((Transport::Tcp(stream), Peer::Ip(peer)))
+            }
+            Accepting::Unix(socket) => {
+                let (stream, _) = socket.accept().await?;
+                Ok((Transport::Unix(stream), Peer::Unix))
+            }
+        }
+    }
+
+    /// Changes the length of the accept queue (`listen(2)` may be called again on Linux).
+    ///
+    /// # Errors
+    /// `listen(2)`'s.
+    pub fn set_backlog(&self, backlog: i32) -> io::Result<()> {
+        match &self.socket {
+            Accepting::Tcp(socket) => rustix::net::listen(socket, backlog)?,
+            Accepting::Unix(socket) => rustix::net::listen(socket, backlog)?,
+        }
+        Ok(())
+    }
+}
+
+/// Removes the files of unix listeners when the server ends.
+#[derive(Debug, Default)]
+pub struct SocketFiles(Vec<PathBuf>);
+
+impl SocketFiles {
+    /// Remembers the file of `at`, if it has one.
+    pub fn remember(&mut self, at: &ListenAddr) {
+        if let ListenAddr::Unix(path) = at {
+            self.0.push(path.clone());
+        }
+    }
+}
+
+impl Drop for SocketFiles {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tcp(addr: &str) -> ListenAddr {
+        ListenAddr::Tcp(addr.parse().unwrap())
+    }
+
+    #[test]
+    fn run_3_a_second_instance_on_the_same_port_is_refused() {
+        let first = bind(&tcp("127.0.0.1:0"), 3, 16).unwrap();
+        assert_eq!(first.len(), 3);
+        assert!(first.iter().all(|bound| bound.at == first[0].at), "all workers share one port");
+        let error = bind(&first[0].at, 1, 16).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn run_2_a_dead_unix_socket_is_replaced_and_a_live_one_is_not() {
+        let dir = std::env::temp_dir().join(format!("tidegate-listener-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let addr = ListenAddr::Unix(dir.join("socket"));
+        let live = bind(&addr, 2, 16).unwrap();
+        assert_eq!(bind(&addr, 1, 16).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(live);
+        assert!(bind(&addr, 1, 16).is_ok(), "nobody listens there any more");
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}

@@ -1,0 +1,11 @@
+//! The network's edge: listening sockets, byte pipes, and the few raw system calls.
+//!
+//! `listener` binds · `transport` moves bytes of one accepted connection · `sys` is the only place where
+//! `unsafe` may stand.
+
+pub mod listener;
+pub mod sys;
+pub mod transport;
+
+pub use listener::Listener;
+pub use transport::{Peer, Transport};

@@ -1,0 +1,152 @@
+//! One request from head to response: judge → respond → finish. Total: whatever happens, there is a reply.
+//!
+//! The order of judgement is SPEC H1-10; the numbers stand beside the lines. (1), the head itself, is judged
+//! by `http1` before a request exists; (10) is the upload handler's, (11) the file handler's.
+
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use http1::{Expect, Target};
+
+use crate::clock::Millis;
+use crate::handlers::{Answer, files, health};
+use crate::http::host::Here;
+use crate::http::reject::Extra;
+use crate::http::request::Name;
+use crate::http::response::Fields;
+use crate::http::url_path::UrlPath;
+use crate::http::{Code, Method, Reject, Reply, Request, Response, problem};
+use crate::router::{ALLOW_ALL, ALLOW_READ, Route};
+use crate::site::Site;
+
+/// Where and when a request came, and what it is called in the log.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// The address on which its connection was accepted.
+    pub here: Here,
+    /// When its head was complete.
+    pub now: Millis,
+    /// Its id.
+    pub id: u64,
+}
+
+/// Answers `request`.
+#[inline]
+pub fn handle<'b>(site: &'b Site, request: &Request<'b>, arrival: Arrival) -> Reply<'b> {
+    let answer = catch_unwind(AssertUnwindSafe(|| judge(site, request, arrival)));
+    let request = *request;
+    match answer.unwrap_or_else(|_| Err(panicked())) {
+        Ok(Reply::Now(Ok(response))) => Reply::Now(response),
+        Ok(answer) => isolated(answer).map(move |outcome| finish(outcome, Some(&request), arrival.id)),
+        Err(reject) => Reply::Now(refuse(&reject, Some(&request), arrival.id)),
+    }
+}
+
+#[inline]
+fn judge<'b>(site: &'b Site, request: &Request<'b>, arrival: Arrival) -> Result<Answer<'b>, Reject> {
+    crate::failpoint!("judge");
+    site.hosts.judge(request, arrival.here)?; // (2)
+    let Some(method) = request.known_method() else { return Err(unknown_method(request)) }; // (4)
+    let path = match Target::parse(request.target) {
+        // (5)
+        Ok(Target::Origin { path, .. } | Target::Absolute { path, .. }) => UrlPath::parse(path)?,
+        Ok(Target::Asterisk) if method == Method::Options => return Ok(options(ALLOW_ALL)),
+        Ok(Target::Asterisk) => return Err(Reject::new(Code::BadTarget, "`*` is for OPTIONS only.")),
+        Err(bad) => {
+            return Err(Reject::new(Code::BadTarget, "The target is no path and no URL.").seen(bad.to_string()));
+        }
+    };
+    let route = Route::of(path.as_str());
+    if method == Method::Options {
+        return Ok(options(route.allow())); // (6)
+    }
+    if !route.answers(method) {
+        let detail = "This address answers other methods; see Allow.";
+        return Err(Reject::new(Code::MethodNotAllowed, detail).with(Extra::Allow(route.allow()))); // (8)
+    }
+    if request.expect == Expect::Other {
+        return Err(unknown_expectation(request)); // (9)
+    }
+    respond(site, request, &path, arrival)
+}
+
+#[inline]
+fn respond<'b>(
+    site: &'b Site,
+    request: &Request<'b>,
+    path: &UrlPath<'b>,
+    arrival: Arrival,
+) -> Result<Answer<'b>, Reject> {
+    match Route::of(path.as_str()) {
+        Route::Upload => site.uploads.begin(request, &site.pool),
+        Route::Health => Ok(Reply::Now(Ok(health::alive()))),
+        Route::Ready => {
+            Ok(Reply::Now(health::ready(&site.draining, site.uploads.store.as_deref(), &site.pool)))
+        }
+        Route::Reserved => Err(files::not_found()),
+        Route::Uploaded(name) => {
+            let servable = path.name().is_some() && !name.contains('/');
+            let stored = site.stored.as_ref().filter(|_| servable).ok_or_else(files::not_found)?;
+            Ok(stored.serve(request, name, arrival.now, &site.pool))
+        }
+        Route::File => {
+            let name = path.name().ok_or_else(files::not_found)?;
+            Ok(site.files.serve(request, name, arrival.now, &site.pool))
+        }
+    }
+}
+
+/// The response to a refusal, in the form that the client prefers; `request` is `None` where the head could
+/// not be read.
+pub fn refuse(reject: &Reject, request: Option<&Request<'_>>, id: u64) -> Response {
+    let page = request.is_some_and(|request| problem::wants_page(request.values(Name::Accept)));
+    problem::response(reject, id, page)
+}
+
+fn finish(outcome: Result<Response, Reject>, request: Option<&Request<'_>>, id: u64) -> Response {
+    outcome.unwrap_or_else(|reject| refuse(&reject, request, id))
+}
+
+/// The same answer, in which a panic on the way costs this request alone (SPEC LOAD-4).
+fn isolated(answer: Answer<'_>) -> Answer<'_> {
+    match answer {
+        Reply::Now(outcome) => Reply::Now(outcome),
+        Reply::Later(mut later) => Reply::Later(Box::pin(poll_fn(move |cx| {
+            catch_unwind(AssertUnwindSafe(|| later.as_mut().poll(cx)))
+                .unwrap_or_else(|_| std::task::Poll::Ready(Err(panicked())))
+        }))),
+        Reply::AfterBody { limit, then } => Reply::AfterBody {
+            limit,
+            then: Box::new(move |body| match catch_unwind(AssertUnwindSafe(|| then(body))) {
+                Ok(answer) => isolated(answer),
+                Err(_) => Reply::Now(Err(panicked())),
+            }),
+        },
+    }
+}
+
+fn panicked() -> Reject {
+    Reject::new(Code::Internal, "The server made a mistake; this request alone is lost.").seen("a handler panicked")
+}
+
+fn options<'b>(allow: &'static str) -> Answer<'b> {
+    let fields = format!("Allow: {allow}\r\n");
+    Reply::Now(Ok(Response::empty(204, Fields::Owned(fields.into_bytes()))))
+}
+
+/// 405 whatever the target; the route only tells which methods there are (H1-1).
+fn unknown_method(request: &Request<'_>) -> Reject {
+    let allow = match Target::parse(request.target) {
+        Ok(Target::Origin { path, .. } | Target::Absolute { path, .. }) => {
+            UrlPath::parse(path).map_or(ALLOW_READ, |path| Route::of(path.as_str()).allow())
+        }
+        _ => ALLOW_READ,
+    };
+    Reject::new(Code::MethodNotAllowed, "This server does not know the method.").with(Extra::Allow(allow)).closing()
+}
+
+/// 417; where a body was announced nobody can tell whether it comes, so the connection closes (H1-11).
+fn unknown_expectation(request: &Request<'_>) -> Reject {
+    let reject = Reject::new(Code::ExpectationFailed, "Only 100-continue can be expected here.");
+    if request.body == http1::BodyLength::None { reject } else { reject.closing() }
+}

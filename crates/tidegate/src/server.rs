@@ -1,0 +1,350 @@
+//! The server as a whole: bind, start pool and workers, then listen to signals until it ends (SPEC RUN).
+//!
+//! ```text
+//! bind ─► limits ─► log ─► pool ─► store ─► workers ─► ready
+//!                                                        │ HUP: settings read anew ─► Site swapped in each worker
+//!                                                        │ TERM, INT: not ready ─ delay ─► drain ─► ended, or cut
+//! ```
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{Mode, OFlags};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::config::{Environment, Invocation, ListenAddr, Settings};
+use crate::handlers::health::Draining;
+use crate::limits::{Admission, Budget};
+use crate::net::listener::{self, Bound, SocketFiles};
+use crate::pool::Pool;
+use crate::site::{self, Services};
+use crate::store::LocalStore;
+use crate::telemetry::log::{self as logging, LogWriter};
+use crate::telemetry::tally::Totals;
+use crate::telemetry::Tally;
+use crate::worker::{Order, Start, Worker};
+use crate::{greeting, net};
+
+/// Exit codes (SPEC RUN-5). 0 is clean, and 2, usage or configuration, is `main`'s.
+const COULD_NOT_START: u8 = 1;
+const DRAIN_DEADLINE_PASSED: u8 = 3;
+
+/// Between two lines on the pool's state, of those intervals in which there was work.
+const STATUS_EVERY: Duration = Duration::from_secs(30);
+/// How often a draining server looks whether its workers have ended.
+const DRAIN_POLL: Duration = Duration::from_millis(5);
+/// How long the pool and the log may take to finish at the very end.
+const LAST_WORK: Duration = Duration::from_secs(2);
+
+/// Why the server did not start; a sentence for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The folder to serve is not there.
+    #[error("root {0}: {1}; name the folder to serve with `-r FOLDER`")]
+    Root(String, io::Error),
+    /// An address cannot be had.
+    #[error("{0}: address in use; another server listens there (choose another with -p or --listen)")]
+    InUse(ListenAddr),
+    /// An address cannot be bound for another reason.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(ListenAddr, io::Error),
+    /// A log file cannot be opened.
+    #[error("cannot open the log: {0}")]
+    Log(io::Error),
+    /// The system refuses something else.
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+}
+
+/// A running server.
+pub struct Server {
+    settings: Arc<Settings>,
+    invocation: Invocation,
+    workers: Vec<Worker>,
+    services: Services,
+    admission: Admission,
+    tallies: Vec<Arc<Tally>>,
+    writer: LogWriter,
+    log_thread: JoinHandle<()>,
+    started: Instant,
+    descriptors: Option<u64>,
+    _socket_files: SocketFiles,
+}
+
+impl Server {
+    /// Runs until a signal ends it; the exit code says how.
+    pub fn run(invocation: Invocation, settings: Settings) -> ExitCode {
+        match Self::start(invocation, settings).and_then(|server| Ok(server.watch()?)) {
+            Ok(code) => code,
+            Err(error) => {
+                crate::complain(&format!("tidegate: {error}"));
+                ExitCode::from(COULD_NOT_START)
+            }
+        }
+    }
+
+    /// Binds and starts everything, or nothing.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start(invocation: Invocation, settings: Settings) -> Result<Self, StartError> {
+        let started = Instant::now();
+        let root = open_root(&settings.files.root)?;
+        let (listeners, socket_files) = bind_all(&settings)?;
+        let descriptors = net::sys::raise_file_limit();
+        let (writer, log_thread) = LogWriter::start(&settings.log).map_err(StartError::Log)?;
+        logging::install(&writer, &settings.log);
+        let (seats, cap) = seats(&settings, descriptors);
+        let store = open_store(&settings);
+        let services = Services {
+            pool: Pool::start(settings.server.threads, settings.server.queue)?,
+            root: Arc::new(root),
+            store,
+            budget: Budget::new(),
+            draining: Draining::default(),
+            descriptors: remembered_files(descriptors, settings.server.workers),
+        };
+        let mut server = Self {
+            settings: Arc::new(settings),
+            invocation,
+            workers: Vec::new(),
+            services,
+            admission: Admission::new(seats, cap),
+            tallies: Vec::new(),
+            writer,
+            log_thread,
+            started,
+            descriptors,
+            _socket_files: socket_files,
+        };
+        let at: Vec<_> = listeners.iter().filter_map(|bound| bound.first()).map(|bound| bound.at.clone()).collect();
+        server.start_workers(listeners)?;
+        greeting::greet(&server.settings, &at, server.services.store.is_some(), cap, descriptors);
+        Ok(server)
+    }
+
+    fn start_workers(&mut self, listeners: Vec<Vec<Bound>>) -> io::Result<()> {
+        let mut shares: Vec<Vec<Bound>> = (0..self.settings.server.workers).map(|_| Vec::new()).collect();
+        for bound in listeners {
+            for (share, socket) in shares.iter_mut().zip(bound) {
+                share.push(socket);
+            }
+        }
+        for (number, listeners) in shares.into_iter().enumerate() {
+            let tally = Arc::new(Tally::new());
+            self.tallies.push(Arc::clone(&tally));
+            self.workers.push(Worker::start(Start {
+                number,
+                listeners,
+                settings: Arc::clone(&self.settings),
+                services: self.services.clone(),
+                admission: self.admission.clone(),
+                tally,
+                writer: self.writer.clone(),
+                epoch: self.started,
+            })?);
+        }
+        Ok(())
+    }
+
+    /// Listens to signals until the server has ended.
+    fn watch(mut self) -> io::Result<ExitCode> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let code = runtime.block_on(async {
+            let mut signals = EndSignals::new()?;
+            let mut hup = signal(SignalKind::hangup())?;
+            let mut status = tokio::time::interval(STATUS_EVERY);
+            let mut finished = 0;
+            loop {
+                tokio::select! {
+                    _ = hup.recv() => self.reload(),
+                    () = signals.end() => break,
+                    _ = status.tick() => finished = self.tell_status(finished),
+                }
+            }
+            io::Result::Ok(self.drain(&mut signals).await)
+        })?;
+        self.finish(code);
+        Ok(code)
+    }
+
+    /// Reads the configuration anew and takes it over whole, or not at all.
+    fn reload(&mut self) {
+        match self.try_reload() {
+            Ok(()) => log::info!("configuration reloaded"),
+            Err(why) => log::error!("configuration not reloaded, the old one goes on: {why}"),
+        }
+    }
+
+    fn try_reload(&mut self) -> Result<(), String> {
+        let new = self.invocation.resolve(&Environment::current()).map_err(|error| error.to_string())?;
+        if let Some(key) = self.settings.changed_fixed_key(&new) {
+            return Err(format!("{key} cannot change while the server runs; restart it for that"));
+        }
+        // What can fail comes first; from the reopened log on, nothing does.
+        self.services.pool.resize(new.server.threads, new.server.queue).map_err(|error| error.to_string())?;
+        if let Err(error) = self.writer.reopen(&new.log) {
+            let old = &self.settings.server;
+            let _ = self.services.pool.resize(old.threads, old.queue);
+            return Err(format!("cannot open the log: {error}"));
+        }
+        logging::reshape(&new.log);
+        for note in &new.notes {
+            log::warn!("{note}");
+        }
+        self.admission.set_cap(seats(&new, self.descriptors).1);
+        if let Some(store) = self.services.store.as_ref().filter(|_| new.uploads.quota != self.settings.uploads.quota) {
+            store.set_quota(new.uploads.quota);
+        }
+        self.settings = Arc::new(new);
+        for worker in &self.workers {
+            worker.order(Order::Reload(Arc::clone(&self.settings)));
+        }
+        Ok(())
+    }
+
+    /// Says how the pool does, if it did something since `finished` jobs were done.
+    fn tell_status(&self, finished: u64) -> u64 {
+        let status = self.services.pool.status();
+        if status.finished > finished || status.busy() > 0 {
+            log::info!("{}", greeting::pool_status(&status));
+        }
+        status.finished
+    }
+
+    /// Ends politely: not ready, then no longer accepting, then everything begun is finished or cut.
+    async fn drain(&self, signals: &mut EndSignals) -> ExitCode {
+        self.services.draining.begin();
+        let settings = &self.settings.server;
+        if !settings.drain_delay.is_zero() {
+            log::info!("shutting down: /readyz says so; accepting on for {:?}", settings.drain_delay);
+            tokio::select! {
+                () = tokio::time::sleep(settings.drain_delay) => {}
+                () = signals.end() => return ExitCode::from(DRAIN_DEADLINE_PASSED),
+            }
+        }
+        let connections = self.admission.connections().0;
+        log::info!("shutting down: {connections} connections, at most {:?} to finish (again to end at once)", settings.drain);
+        for worker in &self.workers {
+            worker.order(Order::Drain);
+        }
+        let all_ended = async {
+            while !self.workers.iter().all(Worker::is_finished) {
+                tokio::time::sleep(DRAIN_POLL).await;
+            }
+        };
+        tokio::select! {
+            () = all_ended => ExitCode::SUCCESS,
+            () = tokio::time::sleep(settings.drain) => {
+                let left = self.admission.connections().0;
+                log::warn!("the drain deadline passed; {left} connections are cut");
+                ExitCode::from(DRAIN_DEADLINE_PASSED)
+            }
+            () = signals.end() => {
+                log::warn!("a second signal: ending at once");
+                ExitCode::from(DRAIN_DEADLINE_PASSED)
+            }
+        }
+    }
+
+    /// The last words. Workers that were not done end with the process.
+    fn finish(self, code: ExitCode) {
+        if code == ExitCode::SUCCESS {
+            self.services.pool.shut_down(Instant::now() + LAST_WORK);
+        }
+        let totals: Totals = Tally::sum(self.tallies.iter().map(Arc::as_ref));
+        let peak = self.admission.connections().1;
+        log::info!("{}", greeting::summary(&totals, peak, self.started.elapsed(), self.writer.dropped()));
+        self.writer.stop();
+        let deadline = Instant::now() + LAST_WORK;
+        while !self.log_thread.is_finished() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// The signals that ask for the end.
+struct EndSignals {
+    int: Signal,
+    term: Signal,
+}
+
+impl EndSignals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            int: signal(SignalKind::interrupt())?,
+            term: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for one of them.
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.int.recv() => {}
+            _ = self.term.recv() => {}
+        }
+    }
+}
+
+fn open_root(root: &Path) -> Result<OwnedFd, StartError> {
+    rustix::fs::open(root, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| StartError::Root(root.display().to_string(), errno.into()))
+}
+
+/// Sockets per address, each a list with one socket per worker.
+fn bind_all(settings: &Settings) -> Result<(Vec<Vec<Bound>>, SocketFiles), StartError> {
+    let mut files = SocketFiles::default();
+    let mut all = Vec::new();
+    for addr in &settings.server.listen {
+        let bound = listener::bind(addr, settings.server.workers, settings.server.backlog);
+        all.push(bound.map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => StartError::InUse(addr.clone()),
+            _ => StartError::Listen(addr.clone(), error),
+        })?);
+        files.remember(addr);
+    }
+    Ok((all, files))
+}
+
+/// Seats to lay out, and how many may be taken: what is asked for, or what the limit of open files leaves
+/// after a reserve for files, listeners and logs (SPEC RUN-1).
+fn seats(settings: &Settings, descriptors: Option<u64>) -> (usize, usize) {
+    /// Descriptors for everything that is not a connection.
+    const RESERVE: u64 = 64;
+    /// More seats than any system has descriptors for would only be memory.
+    const MOST: u64 = 1 << 20;
+    let available = descriptors.unwrap_or(MOST).min(MOST);
+    // Where 64 would be most of what there is, connections get half.
+    let room = available.saturating_sub(RESERVE.min(available / 2)).max(1);
+    let room = usize::try_from(room).unwrap_or(usize::MAX);
+    let cap = settings.limits.max_connections.unwrap_or(room).min(room);
+    // A connection that was evicted keeps its seat until it has left; a reload may ask for more.
+    (room, cap)
+}
+
+/// Open files that one worker may remember: a sixteenth of the limit in all.
+fn remembered_files(descriptors: Option<u64>, workers: usize) -> u64 {
+    let share = descriptors.unwrap_or(4096) / 16 / (workers as u64).max(1);
+    share.clamp(1, 256)
+}
+
+/// The uploads folder, where it can be had; files are served without it too (SPEC UP-3).
+fn open_store(settings: &Settings) -> Option<Arc<LocalStore>> {
+    let inside = settings.files.root.join("uploads");
+    let folder = settings.uploads.dir.as_deref().unwrap_or(&inside);
+    match LocalStore::open(folder, settings.uploads.quota) {
+        Ok(store) => Some(Arc::new(store)),
+        Err(error) => {
+            log::warn!("uploads are refused: {}: {error}", folder.display());
+            None
+        }
+    }
+}
+
+/// See [`site::lacks_a_name`].
+pub use site::lacks_a_name;

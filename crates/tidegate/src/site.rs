@@ -1,0 +1,134 @@
+//! What a worker serves: limits, names and handlers, built from the settings and swapped whole on reload.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{ListenAddr, Settings};
+use crate::handlers::files::Files;
+use crate::handlers::files::respond::Dress;
+use crate::handlers::health::Draining;
+use crate::handlers::upload::Uploads;
+use crate::http::host::HostPolicy;
+use crate::limits::Budget;
+use crate::pool::Pool;
+use crate::store::LocalStore;
+
+/// What outlives every reload; clones share it.
+#[derive(Clone)]
+pub struct Services {
+    /// Threads for what blocks.
+    pub pool: Pool,
+    /// The folder that is served.
+    pub root: Arc<OwnedFd>,
+    /// Where uploads go, where they can.
+    pub store: Option<Arc<LocalStore>>,
+    /// Memory for bodies in progress.
+    pub budget: Budget,
+    /// Whether the server is on its way out.
+    pub draining: Draining,
+    /// Open files that one worker may remember.
+    pub descriptors: u64,
+}
+
+/// One worker's site.
+pub struct Site {
+    /// Bounds of heads and framing.
+    pub limits: http1::Limits,
+    /// `Connection` and `Keep-Alive` of a response after which the connection stays open, encoded.
+    pub keep_alive_fields: Vec<u8>,
+    /// How long a connection may be idle.
+    pub keep_alive: Duration,
+    /// How long a head may take in total.
+    pub header_timeout: Duration,
+    /// Requests per connection.
+    pub max_requests: u32,
+    /// Names that are ours.
+    pub hosts: HostPolicy,
+    /// Files below the root.
+    pub files: Files,
+    /// Stored uploads.
+    pub stored: Option<Files>,
+    /// New uploads.
+    pub uploads: Uploads,
+    /// Threads for what blocks.
+    pub pool: Pool,
+    /// Whether the server is on its way out.
+    pub draining: Draining,
+}
+
+impl Site {
+    /// Builds a site from validated settings; cannot fail, so that a reload is all or nothing.
+    pub fn new(settings: &Settings, services: &Services) -> Self {
+        let bounds = &settings.limits;
+        Self {
+            limits: http1::Limits {
+                request_line: bounds.max_request_line,
+                head: bounds.max_header,
+                fields: bounds.max_fields,
+                ..http1::Limits::default()
+            },
+            keep_alive_fields: keep_alive_fields(bounds.keep_alive, bounds.max_requests),
+            keep_alive: bounds.keep_alive,
+            header_timeout: bounds.header_timeout,
+            max_requests: bounds.max_requests.unwrap_or(u32::MAX),
+            hosts: host_policy(settings),
+            files: Files::new(
+                Arc::clone(&services.root),
+                Dress {
+                    download: settings.files.download.clone(),
+                    media_type: None,
+                    no_store: false,
+                    folders: true,
+                },
+                services.descriptors,
+            ),
+            stored: services.store.as_ref().and_then(|store| stored_files(store, services.descriptors)),
+            uploads: Uploads {
+                store: services.store.clone(),
+                budget: services.budget.clone(),
+                body_memory: bounds.body_memory,
+                max_body: bounds.max_body,
+            },
+            pool: services.pool.clone(),
+            draining: services.draining.clone(),
+        }
+    }
+}
+
+/// Stored uploads are all JSON, and nobody may keep them (UP-7).
+fn stored_files(store: &LocalStore, descriptors: u64) -> Option<Files> {
+    let folder = store.folder().try_clone_to_owned().ok()?;
+    let dress = Dress {
+        download: Vec::new(),
+        media_type: Some("application/json"),
+        no_store: true,
+        folders: false,
+    };
+    Some(Files::new(Arc::new(folder), dress, descriptors))
+}
+
+/// The configured values, without countdown; no `max` where there is none (SPEC H1-3).
+fn keep_alive_fields(idle: Duration, max_requests: Option<u32>) -> Vec<u8> {
+    let max = max_requests.map_or_else(String::new, |max| format!(", max={max}"));
+    let seconds = idle.as_secs();
+    format!("Connection: keep-alive\r\nKeep-Alive: timeout={seconds}{max}\r\n").into_bytes()
+}
+
+/// Our names. A wildcard address is where we listen, not what we are called.
+fn host_policy(settings: &Settings) -> HostPolicy {
+    let host = settings.server.host.trim_end_matches('.').to_ascii_lowercase();
+    let wildcard = matches!(host.trim_matches(['[', ']']), "0.0.0.0" | "::");
+    HostPolicy {
+        any: settings.hosts.allow.any,
+        allowed: settings.hosts.allow.names.clone(),
+        configured: (!wildcard).then_some(host),
+    }
+}
+
+/// Whether a listener on every address of the machine has no name by which clients may call it (HOST-3).
+pub fn lacks_a_name(settings: &Settings) -> bool {
+    let wildcard = |addr: &ListenAddr| matches!(addr, ListenAddr::Tcp(addr) if addr.ip().is_unspecified());
+    let allow = &settings.hosts.allow;
+    settings.server.listen.iter().any(wildcard) && !allow.any && allow.names.is_empty()
+}

@@ -1,0 +1,385 @@
+//! Uploads in a folder of a local file system, durable before they are acknowledged (SPEC UP-3 to UP-5).
+//!
+//! ```text
+//! unnamed file ─ write ─ fsync ─ link under a new name ─ fsync folder ─► acknowledged
+//! ```
+//! A failure at any step leaves nothing visible. A failed `fsync` is never retried: after one, the kernel
+//! may have dropped the very pages it could not write and call the next `fsync` a success (PostgreSQL's
+//! "fsyncgate"), so the store takes no more until it is restarted.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{AtFlags, CWD, Dir, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::clock::Utc;
+
+/// A name that is taken is answered with a new one; this often in a row means that something else is wrong.
+const NAME_TRIES: usize = 16;
+/// Where unnamed files are not to be had, staging files are called this; the boot sweep removes them.
+const STAGING_PREFIX: &str = ".tidegate-";
+const STAGING_SUFFIX: &str = ".tmp";
+/// How often the folder may be counted anew while the quota is used up.
+const RECOUNT: Duration = Duration::from_secs(1);
+
+/// A folder of uploads.
+#[derive(Debug)]
+pub struct LocalStore {
+    folder: OwnedFd,
+    /// Unnamed files, linked when they are complete; false once the file system said no.
+    unnamed: AtomicBool,
+    degraded: AtomicBool,
+    quota: AtomicU64,
+    used: AtomicU64,
+    counted: Mutex<Option<Instant>>,
+}
+
+/// Why an upload was not kept. In each case nothing is left behind.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// `ENOSPC` or `EDQUOT`.
+    #[error("the disk is full: {0}")]
+    DiskFull(io::Error),
+    /// The configured quota would be exceeded.
+    #[error("the upload quota is used up")]
+    QuotaExceeded,
+    /// An earlier `fsync` failed.
+    #[error("an earlier fsync failed; uploads stay refused until a restart")]
+    Degraded,
+    /// Any other error of the file system.
+    #[error("{step}: {error}")]
+    Failed {
+        /// What was tried.
+        step: &'static str,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+impl LocalStore {
+    /// Opens `folder`, creating it where it is missing, and sweeps what a crash left half-written.
+    ///
+    /// # Errors
+    /// When the folder can be neither opened nor created, or not written to.
+    pub fn open(folder: &Path, quota: Option<u64>) -> io::Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        let folder =
+            rustix::fs::open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        rustix::fs::accessat(&folder, ".", rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK, AtFlags::EACCESS)?;
+        let store = Self {
+            folder,
+            unnamed: AtomicBool::new(true),
+            degraded: AtomicBool::new(false),
+            quota: AtomicU64::new(u64::MAX),
+            used: AtomicU64::new(0),
+            counted: Mutex::new(None),
+        };
+        store.sweep()?;
+        store.set_quota(quota);
+        Ok(store)
+    }
+
+    /// The folder, to read stored files from.
+    pub fn folder(&self) -> BorrowedFd<'_> {
+        self.folder.as_fd()
+    }
+
+    /// Whether an `fsync` failed since start.
+    pub fn is_degraded(&self) -> bool {
+        self.degraded.load(Ordering::Relaxed)
+    }
+
+    /// Changes the quota in bytes; `None` means none. The folder is counted when there is one.
+    pub fn set_quota(&self, quota: Option<u64>) {
+        self.quota.store(quota.unwrap_or(u64::MAX), Ordering::Relaxed);
+        if quota.is_some() {
+            self.used.store(self.count(), Ordering::Relaxed);
+        }
+    }
+
+    /// Keeps `bytes` and returns the file's name. On return data and name are durable.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is left behind.
+    pub fn put(&self, bytes: &[u8]) -> Result<String, StoreError> {
+        if self.is_degraded() {
+            return Err(StoreError::Degraded);
+        }
+        let size = bytes.len() as u64;
+        self.reserve(size)?;
+        self.write(bytes).inspect_err(|_| {
+            self.used.fetch_sub(size, Ordering::Relaxed);
+        })
+    }
+
+    fn write(&self, bytes: &[u8]) -> Result<String, StoreError> {
+        if self.unnamed.load(Ordering::Relaxed) {
+            match self.write_unnamed(bytes) {
+                Err(StoreError::Failed { error, .. }) if is_unsupported(&error) => {
+                    self.unnamed.store(false, Ordering::Relaxed);
+                }
+                done => return done,
+            }
+        }
+        self.write_staged(bytes)
+    }
+
+    fn write_unnamed(&self, bytes: &[u8]) -> Result<String, StoreError> {
+        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.folder, ".", flags, Mode::from_raw_mode(0o640))
+            .map_err(|errno| failed("opening an unnamed file", errno))?;
+        self.fill(&file, bytes)?;
+        let name = self.link(|name| link_unnamed(&file, self.folder.as_fd(), name))?;
+        self.sync_folder(&name)?;
+        Ok(name)
+    }
+
+    fn write_staged(&self, bytes: &[u8]) -> Result<String, StoreError> {
+        let staging = format!("{STAGING_PREFIX}{}{STAGING_SUFFIX}", random_text(12));
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.folder, &staging, flags, Mode::from_raw_mode(0o640))
+            .map_err(|errno| failed("creating a staging file", errno))?;
+        // The lock tells the sweep of another instance that this file is no leftover.
+        let _ = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
+        let linked = self.fill(&file, bytes).and_then(|()| {
+            self.link(|name| rustix::fs::linkat(&self.folder, &staging, &self.folder, name, AtFlags::empty()))
+        });
+        let _ = rustix::fs::unlinkat(&self.folder, &staging, AtFlags::empty());
+        let name = linked?;
+        self.sync_folder(&name)?;
+        Ok(name)
+    }
+
+    fn fill(&self, file: &OwnedFd, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match rustix::io::write(file, rest) {
+                Ok(0) => return Err(failed("writing", Errno::IO)),
+                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(failed("writing", errno)),
+            }
+        }
+        rustix::fs::fsync(file).map_err(|errno| self.sync_failed("syncing the file", errno))
+    }
+
+    fn link(&self, link: impl Fn(&str) -> rustix::io::Result<()>) -> Result<String, StoreError> {
+        let mut tried = Errno::EXIST;
+        for _ in 0..NAME_TRIES {
+            let name = new_name();
+            match link(&name) {
+                Ok(()) => return Ok(name),
+                Err(Errno::EXIST) => {}
+                Err(errno) => {
+                    tried = errno;
+                    break;
+                }
+            }
+        }
+        Err(failed("linking the file", tried))
+    }
+
+    fn sync_folder(&self, name: &str) -> Result<(), StoreError> {
+        rustix::fs::fsync(&self.folder).map_err(|errno| {
+            let _ = rustix::fs::unlinkat(&self.folder, name, AtFlags::empty());
+            self.degraded.store(true, Ordering::Relaxed);
+            StoreError::Failed { step: "syncing the folder", error: errno.into() }
+        })
+    }
+
+    /// A full disk loses only this upload, whose file is dropped with its pages; any other failed sync
+    /// puts the whole device in doubt.
+    fn sync_failed(&self, step: &'static str, errno: Errno) -> StoreError {
+        let error = failed(step, errno);
+        if matches!(error, StoreError::Failed { .. }) {
+            self.degraded.store(true, Ordering::Relaxed);
+        }
+        error
+    }
+
+    fn reserve(&self, size: u64) -> Result<(), StoreError> {
+        let take = || {
+            self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                used.checked_add(size).filter(|total| *total <= self.quota.load(Ordering::Relaxed))
+            })
+        };
+        if take().is_ok() {
+            return Ok(());
+        }
+        self.recount();
+        take().map(|_| ()).map_err(|_| StoreError::QuotaExceeded)
+    }
+
+    /// Files may have been removed from outside; look again, but not for every refusal.
+    fn recount(&self) {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        if counted.is_none_or(|last| last.elapsed() >= RECOUNT) {
+            *counted = Some(Instant::now());
+            self.used.store(self.count(), Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes in the folder's files; what cannot be read counts as nothing.
+    fn count(&self) -> u64 {
+        let Ok(entries) = Dir::read_from(&self.folder) else { return 0 };
+        entries
+            .flatten()
+            .filter_map(|entry| rustix::fs::statat(&self.folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW).ok())
+            .filter(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file())
+            .map(|stat| u64::try_from(stat.st_size).unwrap_or(0))
+            .sum()
+    }
+
+    fn sweep(&self) -> io::Result<()> {
+        for entry in Dir::read_from(&self.folder)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if !name.starts_with(STAGING_PREFIX.as_bytes()) || !name.ends_with(STAGING_SUFFIX.as_bytes()) {
+                continue;
+            }
+            let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let Ok(file) = rustix::fs::openat(&self.folder, entry.file_name(), flags, Mode::empty()) else { continue };
+            if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+                rustix::fs::unlinkat(&self.folder, entry.file_name(), AtFlags::empty())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Gives an unnamed file its name: by its descriptor, or through `/proc` where the kernel asks a capability
+/// for that.
+fn link_unnamed(file: &OwnedFd, folder: BorrowedFd<'_>, name: &str) -> rustix::io::Result<()> {
+    use std::os::fd::AsRawFd;
+    match rustix::fs::linkat(file, "", folder, name, AtFlags::EMPTY_PATH) {
+        Err(Errno::NOENT | Errno::PERM | Errno::ACCESS) => {
+            let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+            rustix::fs::linkat(CWD, path, folder, name, AtFlags::SYMLINK_FOLLOW)
+        }
+        done => done,
+    }
+}
+
+/// Errors by which a file system says that it has no unnamed files or cannot link them.
+fn is_unsupported(error: &io::Error) -> bool {
+    let unsupported = [Errno::OPNOTSUPP, Errno::ISDIR, Errno::INVAL, Errno::XDEV, Errno::NOENT];
+    unsupported.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+fn failed(step: &'static str, errno: Errno) -> StoreError {
+    match errno {
+        Errno::NOSPC | Errno::DQUOT => StoreError::DiskFull(errno.into()),
+        _ => StoreError::Failed { step, error: errno.into() },
+    }
+}
+
+/// `upload_YYYYMMDD_HHMMSS_xxxxxx.json`, in UTC.
+fn new_name() -> String {
+    let now = Utc::now();
+    format!(
+        "upload_{:04}{:02}{:02}_{:02}{:02}{:02}_{}.json",
+        now.year, now.month, now.day, now.hour, now.minute, now.second, random_text(6)
+    )
+}
+
+/// `length` random characters of base 36.
+fn random_text(length: usize) -> String {
+    const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    let mut text = String::with_capacity(length);
+    while text.len() < length {
+        // The largest multiple of 36 below 256 keeps every digit equally likely.
+        text.extend(
+            crate::random::bytes()
+                .into_iter()
+                .filter(|byte| *byte < 252)
+                .map(|byte| char::from(DIGITS[usize::from(byte % 36)]))
+                .take(length - text.len()),
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("tidegate-store-{name}-{}", std::process::id()));
+            let _ = std::fs::remove_dir_all(&path);
+            Self(path)
+        }
+
+        fn names(&self) -> Vec<String> {
+            let entries = std::fs::read_dir(&self.0).unwrap();
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn up_3_files_are_kept_as_sent_under_names_of_their_own_by_either_way() {
+        let folder = Folder::new("names");
+        let store = LocalStore::open(&folder.0, None).unwrap();
+        for unnamed in [true, false] {
+            store.unnamed.store(unnamed, Ordering::Relaxed);
+            let name = store.put(b"{\"a\": 1}").unwrap();
+            assert_eq!(std::fs::read(folder.0.join(&name)).unwrap(), b"{\"a\": 1}");
+            let parts: Vec<_> = name.strip_suffix(".json").unwrap().split('_').collect();
+            assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [6, 8, 6, 6], "{name}");
+            assert!(parts[3].bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase()), "{name}");
+        }
+        assert_eq!(folder.names().len(), 2, "no staging file is left");
+    }
+
+    #[test]
+    fn up_3_a_crash_leftover_is_swept_and_a_file_in_use_is_not() {
+        let folder = Folder::new("sweep");
+        std::fs::create_dir_all(&folder.0).unwrap();
+        for name in [".tidegate-dead.tmp", ".tidegate-live.tmp", ".other.tmp", "keep.json"] {
+            std::fs::write(folder.0.join(name), "x").unwrap();
+        }
+        let live = std::fs::File::open(folder.0.join(".tidegate-live.tmp")).unwrap();
+        rustix::fs::flock(&live, FlockOperation::NonBlockingLockExclusive).unwrap();
+        LocalStore::open(&folder.0, None).unwrap();
+        let mut names = folder.names();
+        names.sort();
+        assert_eq!(names, [".other.tmp", ".tidegate-live.tmp", "keep.json"]);
+    }
+
+    #[test]
+    fn up_5_the_quota_counts_what_is_there_and_frees_what_is_removed() {
+        let folder = Folder::new("quota");
+        let store = LocalStore::open(&folder.0, Some(10)).unwrap();
+        let name = store.put(b"12345678").unwrap();
+        assert!(matches!(store.put(b"123"), Err(StoreError::QuotaExceeded)));
+        assert_eq!(folder.names().len(), 1);
+        std::fs::remove_file(folder.0.join(name)).unwrap();
+        *store.counted.lock().unwrap() = None;
+        store.put(b"123").unwrap();
+    }
+
+    #[test]
+    fn up_5_a_degraded_store_takes_nothing() {
+        let folder = Folder::new("degraded");
+        let store = LocalStore::open(&folder.0, None).unwrap();
+        let _ = store.sync_failed("syncing the file", Errno::NOSPC);
+        assert!(!store.is_degraded(), "a full disk is no damage");
+        let _ = store.sync_failed("syncing the file", Errno::IO);
+        assert!(matches!(store.put(b"1"), Err(StoreError::Degraded)));
+    }
+}

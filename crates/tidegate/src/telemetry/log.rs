@@ -1,0 +1,347 @@
+//! The log: lines are handed over in batches and written by one thread, so that no worker ever waits for a
+//! disk or a pipe. What the writer cannot keep up with is dropped, counted and said (SPEC OBS-1).
+//!
+//! ```text
+//! worker: line, line, line ─ batch ─┐
+//! log::warn!(…) from any thread ────┼─► bounded channel ─► writer thread ─► log (stdout or file)
+//! reopen, stop ─────────────────────┘                                   └─► JSON file
+//! ```
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
+
+use super::escape::push_json;
+use crate::clock::Utc;
+use crate::config::{AccessFormat, LogSettings};
+
+/// Batches that may wait for the writer. A worker's batch is at most 32 KiB, so this bounds the memory that
+/// a stalled log may hold to 8 MiB.
+const QUEUE: usize = 256;
+
+/// How the log's lines look; read by whoever writes one.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// The format of the main log.
+    pub access: AccessFormat,
+    /// Whether the main log is a terminal that takes colour.
+    pub colour: bool,
+    /// Whether JSON lines are written as well.
+    pub json_too: bool,
+}
+
+/// Lines on their way to the writer.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// For the main log.
+    pub main: Vec<u8>,
+    /// For the JSON file.
+    pub json: Vec<u8>,
+    /// How many lines of the main log these are.
+    pub lines: u64,
+}
+
+enum Message {
+    Batch(Batch),
+    Reopen(Box<LogSettings>, SyncSender<io::Result<()>>),
+    Stop,
+}
+
+/// A handle to the writer; clones share it.
+#[derive(Clone, Debug)]
+pub struct LogWriter {
+    send: SyncSender<Message>,
+    dropped: &'static AtomicU64,
+}
+
+/// Lines dropped since start, because the writer could not keep up or the disk refused them.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+impl LogWriter {
+    /// Opens the outputs and starts the writer thread.
+    ///
+    /// # Errors
+    /// When a file cannot be opened; the error names it.
+    pub fn start(settings: &LogSettings) -> io::Result<(Self, JoinHandle<()>)> {
+        let outputs = Outputs::open(settings)?;
+        let (send, receive) = sync_channel(QUEUE);
+        let thread = std::thread::Builder::new()
+            .name("log".into())
+            .spawn(move || Writer { outputs, told: 0, level: Level::Warn }.run(&receive))?;
+        Ok((Self { send, dropped: &DROPPED }, thread))
+    }
+
+    /// Hands over `batch`; drops and counts it when the writer is too far behind.
+    pub fn submit(&self, batch: Batch) {
+        let lines = batch.lines;
+        if let Err(TrySendError::Full(_)) = self.send.try_send(Message::Batch(batch)) {
+            self.dropped.fetch_add(lines, Ordering::Relaxed);
+        }
+    }
+
+    /// Opens the outputs anew, as after a rotation, and tells how that went; on an error the old ones stay.
+    ///
+    /// # Errors
+    /// When a file cannot be opened.
+    pub fn reopen(&self, settings: &LogSettings) -> io::Result<()> {
+        let (answer, wait) = sync_channel(1);
+        let message = Message::Reopen(Box::new(settings.clone()), answer);
+        self.send.send(message).map_err(|_| io::Error::other("the log writer is gone"))?;
+        wait.recv().unwrap_or_else(|_| Err(io::Error::other("the log writer is gone")))
+    }
+
+    /// Writes what was handed over before, then ends the writer.
+    pub fn stop(&self) {
+        let _ = self.send.send(Message::Stop);
+    }
+
+    /// Lines dropped since start.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+/// Whether the main log goes to a terminal that takes colour (`NO_COLOR` is honoured).
+pub fn takes_colour(settings: &LogSettings) -> bool {
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    settings.file.is_none() && !plain && io::stdout().is_terminal()
+}
+
+struct Outputs {
+    main: Box<dyn Write + Send>,
+    json: Option<File>,
+    shape: Shape,
+}
+
+impl Outputs {
+    fn open(settings: &LogSettings) -> io::Result<Self> {
+        let main: Box<dyn Write + Send> = match &settings.file {
+            Some(path) => Box::new(append(path)?),
+            None => Box::new(io::stdout()),
+        };
+        let json = settings.json_file.as_ref().map(append).transpose()?;
+        Ok(Self { main, json, shape: Shape::of(settings) })
+    }
+
+    fn write(&mut self, batch: &Batch) -> io::Result<()> {
+        self.main.write_all(&batch.main)?;
+        self.main.flush()?;
+        match &mut self.json {
+            Some(file) => file.write_all(&batch.json),
+            None => Ok(()),
+        }
+    }
+}
+
+fn append(path: &PathBuf) -> io::Result<File> {
+    let open = OpenOptions::new().append(true).create(true).open(path);
+    open.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", Path::display(path))))
+}
+
+impl Shape {
+    /// The shape that `settings` ask for.
+    pub fn of(settings: &LogSettings) -> Self {
+        Self {
+            access: settings.access,
+            colour: takes_colour(settings),
+            json_too: settings.json_file.is_some(),
+        }
+    }
+}
+
+struct Writer {
+    outputs: Outputs,
+    /// Dropped lines that the log already tells of.
+    told: u64,
+    level: Level,
+}
+
+impl Writer {
+    fn run(mut self, receive: &Receiver<Message>) {
+        loop {
+            match receive.recv_timeout(Duration::from_secs(1)) {
+                Ok(Message::Batch(batch)) => self.write(&batch),
+                Ok(Message::Reopen(settings, answer)) => {
+                    let opened = Outputs::open(&settings).map(|outputs| self.outputs = outputs);
+                    let _ = answer.send(opened);
+                }
+                Err(RecvTimeoutError::Timeout) => self.tell_dropped(),
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => {
+                    self.tell_dropped();
+                    return;
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, batch: &Batch) {
+        if self.outputs.write(batch).is_err() {
+            DROPPED.fetch_add(batch.lines, Ordering::Relaxed);
+        }
+    }
+
+    fn tell_dropped(&mut self) {
+        let dropped = DROPPED.load(Ordering::Relaxed);
+        if dropped > self.told {
+            let text = format!("{} log lines dropped, {dropped} since start", dropped - self.told);
+            let mut batch = Batch::default();
+            push_event(&mut batch, self.outputs.shape, self.level, &text);
+            if self.outputs.write(&batch).is_ok() {
+                self.told = dropped;
+            }
+        }
+    }
+}
+
+/// The `log` crate's sink: what the server itself has to say.
+struct Events {
+    writer: LogWriter,
+    shape: Mutex<Shape>,
+}
+
+static EVENTS: std::sync::OnceLock<Events> = std::sync::OnceLock::new();
+
+/// Sends what `log::info!` and its like say to `writer`, from now until the process ends.
+pub fn install(writer: &LogWriter, settings: &LogSettings) {
+    let events = Events { writer: writer.clone(), shape: Mutex::new(Shape::of(settings)) };
+    if EVENTS.set(events).is_ok()
+        && let Some(events) = EVENTS.get()
+    {
+        let _ = log::set_logger(events);
+    }
+    reshape(settings);
+}
+
+/// Takes over the level and formats of `settings`.
+pub fn reshape(settings: &LogSettings) {
+    log::set_max_level(settings.level);
+    if let Some(events) = EVENTS.get() {
+        *events.shape.lock().unwrap_or_else(PoisonError::into_inner) = Shape::of(settings);
+    }
+}
+
+impl Log for Events {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        // Libraries speak up only when something is wrong.
+        let ours = metadata.target().starts_with("tidegate");
+        metadata.level() <= if ours { LevelFilter::Trace } else { LevelFilter::Warn }
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.enabled(record.metadata()) {
+            let shape = *self.shape.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut batch = Batch::default();
+            push_event(&mut batch, shape, record.level(), &record.args().to_string());
+            self.writer.submit(batch);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+fn push_event(batch: &mut Batch, shape: Shape, level: Level, text: &str) {
+    batch.lines += 1;
+    match shape.access {
+        AccessFormat::Json => push_event_json(&mut batch.main, level, text),
+        AccessFormat::Combined => push_event_nginx(&mut batch.main, level, text),
+        AccessFormat::Pretty | AccessFormat::Off => push_event_pretty(&mut batch.main, level, text, shape.colour),
+    }
+    if shape.json_too {
+        push_event_json(&mut batch.json, level, text);
+    }
+}
+
+fn push_event_pretty(out: &mut Vec<u8>, level: Level, text: &str, colour: bool) {
+    let now = Utc::now();
+    let (name, on) = match level {
+        Level::Error => ("ERROR", "\x1b[31m"),
+        Level::Warn => ("WARNING", "\x1b[33m"),
+        Level::Info => ("INFO", ""),
+        Level::Debug | Level::Trace => ("DEBUG", "\x1b[2m"),
+    };
+    let (on, off) = if colour && !on.is_empty() { (on, "\x1b[0m") } else { ("", "") };
+    let _ = writeln!(
+        out,
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z {on}{name:<7}{off} {text}",
+        now.year, now.month, now.day, now.hour, now.minute, now.second, now.millis
+    );
+}
+
+fn push_event_nginx(out: &mut Vec<u8>, level: Level, text: &str) {
+    let now = Utc::now();
+    let name = match level {
+        Level::Error => "error",
+        Level::Warn => "warn",
+        Level::Info => "notice",
+        Level::Debug | Level::Trace => "debug",
+    };
+    let _ = writeln!(
+        out,
+        "{:04}/{:02}/{:02} {:02}:{:02}:{:02} [{name}] {}#0: {text}",
+        now.year, now.month, now.day, now.hour, now.minute, now.second, std::process::id()
+    );
+}
+
+fn push_event_json(out: &mut Vec<u8>, level: Level, text: &str) {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let name = match level {
+        Level::Error => "error",
+        Level::Warn => "warn",
+        Level::Info => "info",
+        Level::Debug | Level::Trace => "debug",
+    };
+    let _ = write!(out, "{{\"level\":\"{name}\",\"ts\":{:.6},\"logger\":\"tidegate\",\"msg\":", since.as_secs_f64());
+    for (index, part) in text.as_bytes().chunks(super::escape::MAX_TEXT).enumerate() {
+        // Long texts of our own are kept whole: pieces joined into one string.
+        if index > 0 {
+            out.pop();
+        }
+        let start = out.len();
+        push_json(out, part);
+        if index > 0 {
+            out.remove(start);
+        }
+    }
+    if text.is_empty() {
+        out.extend(b"\"\"");
+    }
+    out.extend(b"}\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(access: AccessFormat) -> Shape {
+        Shape { access, colour: false, json_too: true }
+    }
+
+    #[test]
+    fn obs_1_events_follow_the_format_of_the_log() {
+        let mut batch = Batch::default();
+        push_event(&mut batch, shape(AccessFormat::Pretty), Level::Warn, "a \"b\"");
+        let main = String::from_utf8(batch.main.clone()).unwrap();
+        assert!(main.ends_with("Z WARNING a \"b\"\n"), "{main}");
+        let json: serde_json::Value = serde_json::from_slice(&batch.json).unwrap();
+        assert_eq!((json["level"].as_str(), json["msg"].as_str()), (Some("warn"), Some("a \"b\"")));
+        let mut batch = Batch::default();
+        push_event(&mut batch, shape(AccessFormat::Combined), Level::Error, "x");
+        assert!(String::from_utf8(batch.main).unwrap().contains(" [error] "));
+    }
+
+    #[test]
+    fn obs_1_long_events_stay_one_json_string() {
+        let mut batch = Batch::default();
+        let long = "x".repeat(3000);
+        push_event(&mut batch, shape(AccessFormat::Json), Level::Info, &long);
+        let json: serde_json::Value = serde_json::from_slice(&batch.main).unwrap();
+        assert_eq!(json["msg"], long);
+    }
+}

@@ -1,0 +1,250 @@
+//! One worker: a thread with an event loop of its own, its own listening sockets, and the connections that
+//! they accept. Workers share nothing on the path of a request.
+
+use std::io;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_local;
+
+use crate::clock::Clock;
+use crate::config::{ListenAddr, LogSettings, Settings};
+use crate::conn::deadline::TICK;
+use crate::conn::h1::Connection;
+use crate::conn::local::Local;
+use crate::http::host::Here;
+use crate::limits::Admission;
+use crate::net::listener::Bound;
+use crate::net::{Listener, Peer, Transport};
+use crate::site::{Services, Site};
+use crate::telemetry::log::LogWriter;
+use crate::telemetry::{Recorder, Tally};
+
+/// First wait after `accept` failed for want of descriptors or memory; doubled up to [`BACKOFF_MAX`].
+const BACKOFF: Duration = Duration::from_millis(10);
+/// Longest such wait: how long a recovery may go unnoticed.
+const BACKOFF_MAX: Duration = Duration::from_millis(200);
+/// Between two log lines about failing accepts.
+const ACCEPT_LOG_GAP: Duration = Duration::from_secs(10);
+/// Connections per worker that are told that there is no seat for them; beyond that they are just closed.
+const TURNED_AWAY: usize = 64;
+
+/// What a worker is told while it runs.
+#[derive(Clone, Debug)]
+pub enum Order {
+    /// Serve by these settings from now on.
+    Reload(Arc<Settings>),
+    /// Stop accepting, finish what was begun, then end.
+    Drain,
+}
+
+/// What a worker starts with.
+pub struct Start {
+    /// Its number, from 0.
+    pub number: usize,
+    /// Its listening sockets.
+    pub listeners: Vec<Bound>,
+    /// What it serves.
+    pub settings: Arc<Settings>,
+    /// What it shares with the others, under locks or atomics.
+    pub services: Services,
+    /// Seats for connections.
+    pub admission: Admission,
+    /// Its counters.
+    pub tally: Arc<Tally>,
+    /// Where its log lines go.
+    pub writer: LogWriter,
+    /// The zero of all clocks.
+    pub epoch: Instant,
+}
+
+/// A running worker.
+#[derive(Debug)]
+pub struct Worker {
+    orders: mpsc::UnboundedSender<Order>,
+    thread: JoinHandle<()>,
+}
+
+impl Worker {
+    /// Starts the thread `worker-N`.
+    ///
+    /// # Errors
+    /// When the system refuses a thread or an event loop.
+    pub fn start(start: Start) -> io::Result<Self> {
+        let (orders, receive) = mpsc::unbounded_channel();
+        let runtime = move || {
+            Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
+        };
+        let name = format!("worker-{}", start.number);
+        let thread = std::thread::Builder::new().name(name).spawn(move || {
+            let ran = runtime().and_then(|runtime| runtime.block_on(run(start, receive)));
+            if let Err(error) = ran {
+                log::error!("a worker ended: {error}");
+            }
+        })?;
+        Ok(Self { orders, thread })
+    }
+
+    /// Tells the worker.
+    pub fn order(&self, order: Order) {
+        let _ = self.orders.send(order);
+    }
+
+    /// Whether it has ended.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+}
+
+async fn run(start: Start, mut orders: mpsc::UnboundedReceiver<Order>) -> io::Result<()> {
+    let Start { number, listeners, settings, services, admission, tally, writer, epoch } = start;
+    let recorder = Recorder::new(tally, format!("worker-{number}"), writer, &settings.log);
+    let local = Rc::new(Local::new(Site::new(&settings, &services), Clock::new(epoch), recorder));
+    let (drain, draining) = watch::channel(false);
+    let mut accepting = Vec::new();
+    let (backlog, backlogs) = watch::channel(settings.server.backlog);
+    for bound in listeners {
+        let listener = Listener::attach(bound)?;
+        let door = Door { listener, local: Rc::clone(&local), admission: admission.clone() };
+        accepting.push(spawn_local(door.accept_until(draining.clone(), backlogs.clone())));
+    }
+    spawn_local(tick(Rc::clone(&local)));
+    while let Some(order) = orders.recv().await {
+        match order {
+            Order::Reload(settings) => {
+                reload(&local, &settings, &services);
+                backlog.send_replace(settings.server.backlog);
+            }
+            Order::Drain => break,
+        }
+    }
+    drain.send_replace(true);
+    for task in accepting {
+        let _ = task.await;
+    }
+    local.drain();
+    while local.deadlines.live() > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    local.recorder.flush();
+    Ok(())
+}
+
+fn reload(local: &Local, settings: &Settings, services: &Services) {
+    let log: &LogSettings = &settings.log;
+    local.recorder.reshape(log);
+    local.swap_site(Site::new(settings, services));
+}
+
+/// Keeps time for a worker: deadlines, the `Date` field, and log lines that wait to be handed over.
+async fn tick(local: Rc<Local>) {
+    loop {
+        tokio::time::sleep(TICK).await;
+        local.clock.refresh();
+        local.deadlines.tick(local.clock.now());
+        local.recorder.flush();
+    }
+}
+
+/// A listening socket of a worker and what is behind it.
+struct Door {
+    listener: Listener,
+    local: Rc<Local>,
+    admission: Admission,
+}
+
+impl Door {
+    /// Accepts until told to drain; then takes in those who already wait, whom a close would reset.
+    async fn accept_until(self, mut draining: watch::Receiver<bool>, mut backlogs: watch::Receiver<i32>) {
+        let mut trouble = Trouble::default();
+        loop {
+            tokio::select! {
+                biased;
+                _ = draining.wait_for(|draining| *draining) => break,
+                Ok(()) = backlogs.changed() => {
+                    let backlog = *backlogs.borrow_and_update();
+                    if let Err(error) = self.listener.set_backlog(backlog) {
+                        log::warn!("the backlog stays as it was: {error}");
+                    }
+                }
+                accepted = self.listener.accept() => match accepted {
+                    Ok((io, peer)) => {
+                        trouble.over();
+                        self.welcome(io, peer);
+                    }
+                    Err(error) => trouble.wait(&error).await,
+                }
+            }
+        }
+        while let Ok(Ok((io, peer))) = tokio::time::timeout(Duration::ZERO, self.listener.accept()).await {
+            self.welcome(io, peer);
+        }
+    }
+
+    fn welcome(&self, io: Transport, peer: Peer) {
+        let here = self.here(&io);
+        match self.admission.admit() {
+            Ok(permit) => {
+                spawn_local(Connection::new(io, peer, here, Some(permit), &self.local).serve());
+            }
+            Err(_) if self.local.turned_away.get() < TURNED_AWAY => {
+                let local = Rc::clone(&self.local);
+                local.turned_away.set(local.turned_away.get() + 1);
+                let connection = Connection::new(io, peer, here, None, &local);
+                spawn_local(async move {
+                    connection.turn_away().await;
+                    local.turned_away.set(local.turned_away.get().saturating_sub(1));
+                });
+            }
+            Err(_) => Connection::new(io, peer, here, None, &self.local).turn_away_silently(),
+        }
+    }
+
+    /// The address on which a connection was accepted; only a wildcard listener must ask.
+    fn here(&self, io: &Transport) -> Here {
+        match self.listener.at() {
+            ListenAddr::Unix(_) => Here::Unix,
+            ListenAddr::Tcp(at) if !at.ip().is_unspecified() => Here::Ip(at.ip(), at.port()),
+            ListenAddr::Tcp(at) => {
+                let ip = io.local_addr().map_or(at.ip(), |local| local.ip());
+                Here::Ip(as_written(ip), at.port())
+            }
+        }
+    }
+}
+
+/// An IPv4 address that came through an IPv6 socket is an IPv4 address.
+fn as_written(ip: IpAddr) -> IpAddr {
+    ip.to_canonical()
+}
+
+/// Failing accepts (SPEC LOAD-6): wait a little longer each time, say so now and then, recover by itself.
+#[derive(Default)]
+struct Trouble {
+    wait: Duration,
+    said: Option<Instant>,
+}
+
+impl Trouble {
+    fn over(&mut self) {
+        self.wait = Duration::ZERO;
+    }
+
+    async fn wait(&mut self, error: &io::Error) {
+        // A client that left before it was accepted is nobody's trouble.
+        if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) {
+            return;
+        }
+        self.wait = (self.wait * 2).clamp(BACKOFF, BACKOFF_MAX);
+        if self.said.is_none_or(|said| said.elapsed() >= ACCEPT_LOG_GAP) {
+            self.said = Some(Instant::now());
+            log::warn!("cannot accept connections: {error}; trying again until it works");
+        }
+        tokio::time::sleep(self.wait).await;
+    }
+}

@@ -1,0 +1,161 @@
+//! The steps themselves, as one table in CI's order: cheap ones first, so that a slip is told within a minute.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::context::Context;
+use super::report::{Report, Tally};
+use super::setup::{self, CHROMIUM, DENY, FUZZ, NIGHTLY, NODE, PLAYWRIGHT};
+use super::{Step, browser};
+use crate::{Verdict, tidy};
+
+pub(super) const STEPS: [Step; 9] = [
+    Step {
+        name: "setup",
+        what: "install the tools that are missing",
+        needs: &[],
+        run: setup::install_missing,
+    },
+    Step { name: "fmt", what: "the sources are as rustfmt writes them", needs: &[], run: fmt },
+    Step { name: "clippy", what: "no lint speaks, in any target", needs: &[], run: clippy },
+    Step { name: "tidy", what: "the house rules", needs: &[], run: tidy },
+    Step { name: "deny", what: "licences, bans and sources of dependencies", needs: &[DENY], run: deny },
+    Step { name: "doc", what: "the documentation builds without a warning", needs: &[], run: doc },
+    Step { name: "tests", what: "unit, integration and documentation tests", needs: &[], run: tests },
+    Step {
+        name: "browser",
+        what: "the bundled site in Chromium",
+        needs: &[NODE, PLAYWRIGHT, CHROMIUM],
+        run: browser::run,
+    },
+    Step { name: "fuzz", what: "each fuzz target for some seconds", needs: &[FUZZ, NIGHTLY], run: fuzz },
+];
+
+fn fmt(context: &Context) -> Report {
+    Report::of(context.run("cargo", &["fmt", "--all", "--check"]))
+}
+
+fn clippy(context: &Context) -> Report {
+    let args = ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
+    Report::of(context.run("cargo", &args))
+}
+
+fn tidy(context: &Context) -> Report {
+    match tidy::run(&context.root) {
+        Verdict::Good => Report::passed(),
+        Verdict::Bad => Report::failed(""),
+    }
+}
+
+/// `advisories` needs a copy of the advisory database. It is checked where one is at hand, and never fetched: a CI
+/// run must not turn red because of what somebody else published this morning.
+fn deny(context: &Context) -> Report {
+    let checks = ["bans", "licenses", "sources"];
+    let mut report = Report::of(context.run("cargo", &[&["deny", "check"], checks.as_slice()].concat()));
+    if advisory_database_is_here() {
+        report.absorb(Report::of(context.run("cargo", &["deny", "--offline", "check", "advisories"])));
+    } else {
+        report.notes.push(
+            "not run: `cargo deny check advisories`, no copy of the database on this machine".to_owned(),
+        );
+    }
+    report
+}
+
+/// Whether there is a clone where cargo-deny keeps them by default. Its lock file alone, beside them, is none.
+fn advisory_database_is_here() -> bool {
+    let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = cargo_home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    let clones = home.and_then(|home| fs::read_dir(home.join("advisory-dbs")).ok());
+    clones.is_some_and(|clones| clones.flatten().any(|entry| entry.path().is_dir()))
+}
+
+fn doc(context: &Context) -> Report {
+    let args = ["doc", "--workspace", "--no-deps", "--document-private-items"];
+    Report::of(context.finish(context.command("cargo", &args).env("RUSTDOCFLAGS", "-D warnings")))
+}
+
+fn tests(context: &Context) -> Report {
+    let args = ["test", "--workspace", "--features", "tidegate/failpoints", "--no-fail-fast"];
+    let ran = context.run("cargo", &args);
+    let tally = cargo_test_tally(&ran.output);
+    Report::counted(ran, tally)
+}
+
+/// Sums the lines `test result: ok. 3 passed; 0 failed; 0 ignored; …` of all test binaries. An ignored test is a skip.
+fn cargo_test_tally(output: &str) -> Tally {
+    let results = output.lines().filter_map(|line| line.strip_prefix("test result: "));
+    results.fold(Tally::default(), |sum, line| {
+        let count = |label: &str| {
+            let (before, _) = line.split_once(label)?;
+            before.rsplit([' ', ';']).find(|word| !word.is_empty())?.parse().ok()
+        };
+        sum.plus(Tally {
+            passed: count(" passed").unwrap_or(0),
+            failed: count(" failed").unwrap_or(0),
+            skipped: count(" ignored").unwrap_or(0),
+        })
+    })
+}
+
+/// Seconds of fuzzing for each target: a smoke test that finds what is near. Long runs are for other machines.
+const FUZZ_SECONDS: u32 = 10;
+
+/// A crash, a hang or a swollen heap is a failure; libFuzzer prints the input and where it is kept.
+fn fuzz(context: &Context) -> Report {
+    let targets = fuzz_targets(context);
+    if targets.is_empty() {
+        return Report::skipped("fuzz: there is no target in fuzz/fuzz_targets");
+    }
+    let built = context.run("cargo", &["+nightly", "fuzz", "build"]);
+    if !built.success {
+        return Report::failed(built.output);
+    }
+    let mut report = Report::default();
+    for target in targets {
+        report.absorb(fuzz_one(context, &target));
+    }
+    report
+}
+
+fn fuzz_one(context: &Context, target: &str) -> Report {
+    // libFuzzer writes what it learns to the first folder and only reads the others.
+    let corpus = format!("fuzz/corpus/{target}");
+    if let Err(error) = fs::create_dir_all(context.root.join(&corpus)) {
+        return Report::failed(format!("cannot make {corpus}: {error}\n"));
+    }
+    let seeds = format!("fuzz/seeds/{target}");
+    let seconds = format!("-max_total_time={FUZZ_SECONDS}");
+    let mut args = vec!["+nightly", "fuzz", "run", target, &corpus];
+    if context.root.join(&seeds).is_dir() {
+        args.push(&seeds);
+    }
+    // One input may take 5 s and 1 GiB: parsers of 8 KiB heads need thousandths of either.
+    args.extend(["--", &seconds, "-timeout=5", "-rss_limit_mb=1024"]);
+    Report::of(context.run("cargo", &args))
+}
+
+/// The names of the targets, sorted.
+fn fuzz_targets(context: &Context) -> Vec<String> {
+    let folder = fs::read_dir(context.root.join("fuzz/fuzz_targets"));
+    let files = folder.into_iter().flatten().flatten().map(|entry| entry.path());
+    let sources = files.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    let mut names: Vec<String> =
+        sources.filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned())).collect();
+    names.sort();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_tests_are_summed_over_all_binaries() {
+        let output = "running 2 tests\n\
+            test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
+            test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n";
+        assert_eq!(cargo_test_tally(output), Tally { passed: 15, failed: 2, skipped: 1 });
+        assert_eq!(cargo_test_tally("error: could not compile"), Tally::default());
+    }
+}
