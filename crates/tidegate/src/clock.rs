@@ -55,7 +55,8 @@ impl Clock {
         if self.second.replace(second) != second {
             let date = httpdate::fmt_http_date(now);
             *self.common.borrow_mut() =
-                format!("Server: tidegate\r\nDate: {date}\r\nX-Content-Type-Options: nosniff\r\n").into_bytes();
+                format!("Server: tidegate\r\nDate: {date}\r\nX-Content-Type-Options: nosniff\r\n")
+                    .into_bytes();
         }
     }
 
@@ -98,7 +99,8 @@ impl Utc {
         // Low-Level Date Algorithms").
         let shifted = days + 719_468;
         let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-        let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let year_of_era =
+            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
         let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let shifted_month = (5 * day_of_year + 2) / 153;
         let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
@@ -135,7 +137,12 @@ mod tests {
             let utc = Utc::at(time);
             let text = format!(
                 "{:02} {} {} {:02}:{:02}:{:02} GMT",
-                utc.day, utc.month_name(), utc.year, utc.hour, utc.minute, utc.second
+                utc.day,
+                utc.month_name(),
+                utc.year,
+                utc.hour,
+                utc.minute,
+                utc.second
             );
             assert!(httpdate::fmt_http_date(time).ends_with(&text), "{seconds}: {text}");
         }

@@ -33,17 +33,7 @@ pub struct Exchange<'b> {
 impl<'b> Exchange<'b> {
     /// A record that knows only who asked.
     pub fn begin(id: u64, peer: Peer, started: Instant) -> Self {
-        Self {
-            id,
-            peer,
-            started,
-            line: None,
-            request: None,
-            status: 0,
-            bytes: 0,
-            received: 0,
-            refusal: None,
-        }
+        Self { id, peer, started, line: None, request: None, status: 0, bytes: 0, received: 0, refusal: None }
     }
 
     /// Notes the request.

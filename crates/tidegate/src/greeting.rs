@@ -91,7 +91,8 @@ fn logs(settings: &Settings) -> String {
         AccessFormat::Off => "no access lines",
     };
     let place = log.file.as_ref().map_or("standard output".into(), |file| file.display().to_string());
-    let also = log.json_file.as_ref().map_or(String::new(), |file| format!(", JSON lines to {}", file.display()));
+    let also =
+        log.json_file.as_ref().map_or(String::new(), |file| format!(", JSON lines to {}", file.display()));
     format!("{place} ({format}), level {}{also}", log.level.to_string().replace("WARN", "WARNING"))
 }
 
@@ -142,6 +143,9 @@ mod tests {
 
     #[test]
     fn run_1_sizes_read_as_they_are_written() {
-        assert_eq!([size(8192), size(1 << 20), size(8000), size(1 << 30)], ["8 KiB", "1 MiB", "8000 B", "1 GiB"]);
+        assert_eq!(
+            [size(8192), size(1 << 20), size(8000), size(1 << 30)],
+            ["8 KiB", "1 MiB", "8000 B", "1 GiB"]
+        );
     }
 }

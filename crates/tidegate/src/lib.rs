@@ -9,8 +9,8 @@ compile_error!("tidegate runs on Linux only: it is built on openat2, sendfile, e
 
 pub mod clock;
 pub mod config;
-pub mod demo;
 pub mod conn;
+pub mod demo;
 pub mod exchange;
 pub mod failpoint;
 pub mod greeting;

@@ -53,7 +53,9 @@ fn judge<'b>(site: &'b Site, request: &Request<'b>, arrival: Arrival) -> Result<
         Ok(Target::Asterisk) if method == Method::Options => return Ok(options(ALLOW_ALL)),
         Ok(Target::Asterisk) => return Err(Reject::new(Code::BadTarget, "`*` is for OPTIONS only.")),
         Err(bad) => {
-            return Err(Reject::new(Code::BadTarget, "The target is no path and no URL.").seen(bad.to_string()));
+            return Err(
+                Reject::new(Code::BadTarget, "The target is no path and no URL.").seen(bad.to_string())
+            );
         }
     };
     let route = Route::of(path.as_str());
@@ -126,7 +128,8 @@ fn isolated(answer: Answer<'_>) -> Answer<'_> {
 }
 
 fn panicked() -> Reject {
-    Reject::new(Code::Internal, "The server made a mistake; this request alone is lost.").seen("a handler panicked")
+    Reject::new(Code::Internal, "The server made a mistake; this request alone is lost.")
+        .seen("a handler panicked")
 }
 
 fn options<'b>(allow: &'static str) -> Answer<'b> {
@@ -142,7 +145,9 @@ fn unknown_method(request: &Request<'_>) -> Reject {
         }
         _ => ALLOW_READ,
     };
-    Reject::new(Code::MethodNotAllowed, "This server does not know the method.").with(Extra::Allow(allow)).closing()
+    Reject::new(Code::MethodNotAllowed, "This server does not know the method.")
+        .with(Extra::Allow(allow))
+        .closing()
 }
 
 /// 417; where a body was announced nobody can tell whether it comes, so the connection closes (H1-11).

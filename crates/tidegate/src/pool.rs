@@ -121,8 +121,9 @@ impl Pool {
         while state.doing.len() < size {
             let index = state.doing.len();
             let shared = Arc::clone(&self.shared);
-            let thread =
-                std::thread::Builder::new().name(format!("pool-{index}")).spawn(move || shared.work(index))?;
+            let thread = std::thread::Builder::new()
+                .name(format!("pool-{index}"))
+                .spawn(move || shared.work(index))?;
             state.doing.push(None);
             state.threads.push(thread);
         }
@@ -330,7 +331,8 @@ mod tests {
     #[test]
     fn load_1_threads_carry_their_name_for_the_kernel_too() {
         let pool = Pool::start(1, 1).unwrap();
-        let name = pool.run("reading its name", || std::fs::read_to_string("/proc/thread-self/comm").unwrap());
+        let name =
+            pool.run("reading its name", || std::fs::read_to_string("/proc/thread-self/comm").unwrap());
         assert_eq!(wait(name.unwrap()).unwrap().trim(), "pool-0");
     }
 }

@@ -24,9 +24,9 @@ use crate::net::listener::{self, Bound, SocketFiles};
 use crate::pool::Pool;
 use crate::site::{self, Services};
 use crate::store::LocalStore;
+use crate::telemetry::Tally;
 use crate::telemetry::log::{self as logging, LogWriter};
 use crate::telemetry::tally::Totals;
-use crate::telemetry::Tally;
 use crate::worker::{Order, Start, Worker};
 use crate::{greeting, net};
 
@@ -122,7 +122,8 @@ impl Server {
             descriptors,
             _socket_files: socket_files,
         };
-        let at: Vec<_> = listeners.iter().filter_map(|bound| bound.first()).map(|bound| bound.at.clone()).collect();
+        let at: Vec<_> =
+            listeners.iter().filter_map(|bound| bound.first()).map(|bound| bound.at.clone()).collect();
         server.start_workers(listeners)?;
         greeting::greet(&server.settings, &at, server.services.store.is_some(), cap, descriptors);
         Ok(server)
@@ -198,7 +199,9 @@ impl Server {
             log::warn!("{note}");
         }
         self.admission.set_cap(seats(&new, self.descriptors).1);
-        if let Some(store) = self.services.store.as_ref().filter(|_| new.uploads.quota != self.settings.uploads.quota) {
+        if let Some(store) =
+            self.services.store.as_ref().filter(|_| new.uploads.quota != self.settings.uploads.quota)
+        {
             store.set_quota(new.uploads.quota);
         }
         self.settings = Arc::new(new);
@@ -229,7 +232,10 @@ impl Server {
             }
         }
         let connections = self.admission.connections().0;
-        log::info!("shutting down: {connections} connections, at most {:?} to finish (again to end at once)", settings.drain);
+        log::info!(
+            "shutting down: {connections} connections, at most {:?} to finish (again to end at once)",
+            settings.drain
+        );
         for worker in &self.workers {
             worker.order(Order::Drain);
         }
@@ -276,10 +282,7 @@ struct EndSignals {
 
 impl EndSignals {
     fn new() -> io::Result<Self> {
-        Ok(Self {
-            int: signal(SignalKind::interrupt())?,
-            term: signal(SignalKind::terminate())?,
-        })
+        Ok(Self { int: signal(SignalKind::interrupt())?, term: signal(SignalKind::terminate())? })
     }
 
     /// Waits for one of them.

@@ -99,12 +99,8 @@ impl Site {
 /// Stored uploads are all JSON, and nobody may keep them (UP-7).
 fn stored_files(store: &LocalStore, descriptors: u64) -> Option<Files> {
     let folder = store.folder().try_clone_to_owned().ok()?;
-    let dress = Dress {
-        download: Vec::new(),
-        media_type: Some("application/json"),
-        no_store: true,
-        folders: false,
-    };
+    let dress =
+        Dress { download: Vec::new(), media_type: Some("application/json"), no_store: true, folders: false };
     Some(Files::new(Arc::new(folder), dress, descriptors))
 }
 

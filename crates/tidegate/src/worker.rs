@@ -77,9 +77,7 @@ impl Worker {
     /// When the system refuses a thread or an event loop.
     pub fn start(start: Start) -> io::Result<Self> {
         let (orders, receive) = mpsc::unbounded_channel();
-        let runtime = move || {
-            Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
-        };
+        let runtime = move || Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
         let name = format!("worker-{}", start.number);
         let thread = std::thread::Builder::new().name(name).spawn(move || {
             let ran = runtime().and_then(|runtime| runtime.block_on(run(start, receive)));

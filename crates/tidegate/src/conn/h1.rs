@@ -301,7 +301,12 @@ impl Connection {
     }
 
     /// Sends a response whose body may be a file.
-    async fn send(&mut self, site: &Site, response: &Response, exchange: &mut Exchange<'_>) -> Result<(), Gone> {
+    async fn send(
+        &mut self,
+        site: &Site,
+        response: &Response,
+        exchange: &mut Exchange<'_>,
+    ) -> Result<(), Gone> {
         let sent = self.encode(site, response, exchange);
         match &response.body {
             Body::File(file, range) if sent.framing != Framing::Nothing => {

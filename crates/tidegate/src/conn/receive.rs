@@ -64,7 +64,8 @@ pub(super) async fn body(
 }
 
 fn late(received: usize) -> Reject {
-    Reject::new(Code::SlowBody, "The body arrives too slowly.").seen(format!("{received} bytes of a body in time"))
+    Reject::new(Code::SlowBody, "The body arrives too slowly.")
+        .seen(format!("{received} bytes of a body in time"))
 }
 
 /// The client stopped sending in the middle of its body; it may still be listening.

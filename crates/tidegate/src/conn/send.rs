@@ -37,7 +37,13 @@ impl Watch {
 
     /// The socket takes no more for now: waits, or gives up when the peer took too little for too long. What
     /// waits in the socket's own buffer has not been taken.
-    fn wait(&mut self, cx: &Context<'_>, io: &Transport, slot: &Slot, clock: &Clock) -> Poll<Result<(), Gone>> {
+    fn wait(
+        &mut self,
+        cx: &Context<'_>,
+        io: &Transport,
+        slot: &Slot,
+        clock: &Clock,
+    ) -> Poll<Result<(), Gone>> {
         if self.pace.is_some() && !slot.is_over(cx) {
             return Poll::Pending;
         }

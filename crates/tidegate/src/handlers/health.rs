@@ -25,7 +25,8 @@ impl Draining {
     }
 }
 
-const FIELDS: Fields = Fields::Static("Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n");
+const FIELDS: Fields =
+    Fields::Static("Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n");
 
 /// Alive: answered by a worker, without pool or disk, for as long as the process runs.
 pub fn alive() -> Response {

@@ -41,7 +41,10 @@ impl Uploads {
     pub fn begin<'b>(&'b self, request: &Request<'b>, pool: &'b Pool) -> Result<Answer<'b>, Reject> {
         let length = match request.body {
             BodyLength::None => {
-                return Err(Reject::new(Code::LengthRequired, "An upload needs a Content-Length, or chunks."));
+                return Err(Reject::new(
+                    Code::LengthRequired,
+                    "An upload needs a Content-Length, or chunks.",
+                ));
             }
             BodyLength::Exact(length) if length > self.max_body => return Err(too_large(self.max_body)),
             BodyLength::Exact(length) => length,
@@ -94,9 +97,8 @@ fn check_and_store(body: &[u8], store: &LocalStore) -> Result<String, Reject> {
 }
 
 fn created(name: &str) -> Response {
-    let fields = format!(
-        "Content-Type: application/json\r\nCache-Control: no-store\r\nLocation: /uploads/{name}\r\n"
-    );
+    let fields =
+        format!("Content-Type: application/json\r\nCache-Control: no-store\r\nLocation: /uploads/{name}\r\n");
     let body = format!(
         "{{\"status\":\"success\",\"message\":\"File created successfully\",\"filepath\":\"/uploads/{name}\"}}"
     );
@@ -127,9 +129,9 @@ fn judge_type(request: &Request<'_>) -> Result<(), Reject> {
     if kind != b"application/json" && !structured {
         return Err(Reject::new(Code::NotJson, "The Content-Type of an upload is application/json."));
     }
-    let plain = request.values(Name::ContentEncoding).all(|coding| {
-        coding.is_empty() || coding.eq_ignore_ascii_case(b"identity")
-    });
+    let plain = request
+        .values(Name::ContentEncoding)
+        .all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity"));
     if plain { Ok(()) } else { Err(Reject::new(Code::ContentEncoding, "Send the JSON uncompressed.")) }
 }
 

@@ -5,7 +5,8 @@ use std::time::SystemTime;
 use super::request::{Name, Request};
 
 /// Fields that make a request conditional.
-pub const FIELDS: &[Name] = &[Name::IfMatch, Name::IfNoneMatch, Name::IfModifiedSince, Name::IfUnmodifiedSince];
+pub const FIELDS: &[Name] =
+    &[Name::IfMatch, Name::IfNoneMatch, Name::IfModifiedSince, Name::IfUnmodifiedSince];
 
 /// What the preconditions decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,12 +62,12 @@ enum Comparison {
 
 /// Whether the list of `name` holds `etag` or is `*`. Our own tags are strong and hold no comma.
 fn lists(request: &Request<'_>, name: Name, etag: &str, comparison: Comparison) -> bool {
-    request.values(name).flat_map(|value| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii).any(|tag| {
-        match tag.strip_prefix(b"W/") {
+    request.values(name).flat_map(|value| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii).any(
+        |tag| match tag.strip_prefix(b"W/") {
             Some(weak) => comparison == Comparison::Weak && weak == etag.as_bytes(),
             None => tag == etag.as_bytes() || tag == b"*",
-        }
-    })
+        },
+    )
 }
 
 /// A date field; one that is repeated or no HTTP date is ignored (RFC 9110 §13.1.3).

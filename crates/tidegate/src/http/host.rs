@@ -82,10 +82,9 @@ impl HostPolicy {
             is(authority, "localhost") || configured.is_some_and(|configured| is(authority, configured))
         };
         port_is_ours && (by_address || by_name())
-            || self
-                .allowed
-                .iter()
-                .any(|(name, port)| is(authority, name) && port.is_none_or(|port| self.port_fits(authority, port, here)))
+            || self.allowed.iter().any(|(name, port)| {
+                is(authority, name) && port.is_none_or(|port| self.port_fits(authority, port, here))
+            })
     }
 
     fn port_fits(&self, authority: &Authority<'_>, port: u16, here: Here) -> bool {
@@ -94,8 +93,9 @@ impl HostPolicy {
 }
 
 fn parse(bytes: &[u8]) -> Result<Authority<'_>, Reject> {
-    Authority::parse(bytes)
-        .map_err(|bad| Reject::new(Code::BadHost, "The Host field is no host with an optional port.").seen(format!("{bad}")))
+    Authority::parse(bytes).map_err(|bad| {
+        Reject::new(Code::BadHost, "The Host field is no host with an optional port.").seen(format!("{bad}"))
+    })
 }
 
 fn absolute_authority(target: &[u8]) -> Option<&[u8]> {
@@ -149,13 +149,17 @@ mod tests {
     #[test]
     fn host_1_ours_with_our_port_and_nothing_else() {
         let policy = HostPolicy { configured: Some("files.example".into()), ..HostPolicy::default() };
-        for name in ["localhost:8080", "127.0.0.1:8080", "[::1]:8080", "files.example:8080", "10.0.0.7:8080"] {
+        for name in ["localhost:8080", "127.0.0.1:8080", "[::1]:8080", "files.example:8080", "10.0.0.7:8080"]
+        {
             assert_eq!(host(&policy, name, HERE), None, "{name}");
         }
-        for name in ["localhost", "localhost:80", "evil.example:8080", "10.0.0.8:8080", "0.0.0.0:8080", "[::]:8080"] {
+        for name in
+            ["localhost", "localhost:80", "evil.example:8080", "10.0.0.8:8080", "0.0.0.0:8080", "[::]:8080"]
+        {
             assert_eq!(host(&policy, name, HERE), Some(Code::HostNotAllowed), "{name}");
         }
-        for name in ["", "a b", "user@localhost:8080", "localhost:x", "localhost:99999", "[::1", "a,b", "a/b"] {
+        for name in ["", "a b", "user@localhost:8080", "localhost:x", "localhost:99999", "[::1", "a,b", "a/b"]
+        {
             assert_eq!(host(&policy, name, HERE), Some(Code::BadHost), "{name:?}");
         }
     }

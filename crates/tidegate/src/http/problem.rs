@@ -12,8 +12,13 @@ const PAGE_STYLE: &str = "color-scheme:light dark;font:16px/1.6 system-ui,sans-s
 /// The response of `reject` with request id `id`; `page` says that the client prefers HTML.
 pub fn response(reject: &Reject, id: u64, page: bool) -> Response {
     let row = reject.code.row();
-    let (kind, body) = if page { ("text/html; charset=utf-8", html(reject, id)) } else { ("application/problem+json", json(reject)) };
-    let mut fields = format!("Content-Type: {kind}\r\nCache-Control: no-store\r\nX-Request-Id: {id:016x}\r\n");
+    let (kind, body) = if page {
+        ("text/html; charset=utf-8", html(reject, id))
+    } else {
+        ("application/problem+json", json(reject))
+    };
+    let mut fields =
+        format!("Content-Type: {kind}\r\nCache-Control: no-store\r\nX-Request-Id: {id:016x}\r\n");
     if page {
         fields.push_str(
             "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'\r\n",
@@ -90,8 +95,8 @@ mod tests {
 
     #[test]
     fn sec_4_a_problem_is_json_with_its_code_and_id() {
-        let reject = Reject::new(Code::InvalidJson, "a \"quoted\" word")
-            .with(Extra::Position { line: 1, column: 9 });
+        let reject =
+            Reject::new(Code::InvalidJson, "a \"quoted\" word").with(Extra::Position { line: 1, column: 9 });
         let response = response(&reject, 0xabc, false);
         let fields = String::from_utf8(response.fields.as_bytes().to_vec()).unwrap();
         assert!(fields.contains("X-Request-Id: 0000000000000abc\r\n"));

@@ -160,7 +160,9 @@ impl<'b> Request<'b> {
     /// The values of all field lines called `name`, in order.
     pub fn values(&self, name: Name) -> impl Iterator<Item = &'b [u8]> + use<'b> {
         let lines = if self.has(&[name]) { self.head } else { &[] };
-        fields_of(lines).filter(move |(found, _)| found.eq_ignore_ascii_case(name.text())).map(|(_, value)| value)
+        fields_of(lines)
+            .filter(move |(found, _)| found.eq_ignore_ascii_case(name.text()))
+            .map(|(_, value)| value)
     }
 
     /// The value of a field that may stand once only; `None` when it is absent or repeated.
@@ -208,7 +210,8 @@ mod tests {
 
     #[test]
     fn file_5_repeated_fields_are_all_seen_and_never_single() {
-        let head = "GET / HTTP/1.1\r\nIf-None-Match: \"a\"\r\nif-none-match:  \"b\" \r\nRange: bytes=0-1\r\n\r\n";
+        let head =
+            "GET / HTTP/1.1\r\nIf-None-Match: \"a\"\r\nif-none-match:  \"b\" \r\nRange: bytes=0-1\r\n\r\n";
         with_request(head, |r| {
             let tags: Vec<_> = r.values(Name::IfNoneMatch).collect();
             assert_eq!(tags, [&b"\"a\""[..], b"\"b\""]);

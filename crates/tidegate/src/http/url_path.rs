@@ -73,9 +73,8 @@ impl<'b> UrlPath<'b> {
         }
         let name = self.decoded.strip_prefix('/')?;
         let inner = name.strip_suffix('/').unwrap_or(name);
-        let servable = |segment: &str| {
-            !segment.is_empty() && (!segment.starts_with('.') || segment == ".well-known")
-        };
+        let servable =
+            |segment: &str| !segment.is_empty() && (!segment.starts_with('.') || segment == ".well-known");
         (inner.is_empty() && name.is_empty() || inner.split('/').all(servable)).then_some(name)
     }
 }
@@ -116,7 +115,8 @@ fn percent_decode(path: &[u8]) -> Result<Vec<u8>, Reject> {
 /// Encodes `path` for a `Location` field or a link: unreserved bytes and `/` stay (RFC 3986 §2.3).
 pub fn encode(path: &str) -> String {
     use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-    const KEEP: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    const KEEP: &AsciiSet =
+        &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
     utf8_percent_encode(path, KEEP).to_string()
 }
 
@@ -135,9 +135,28 @@ mod tests {
     #[test]
     fn file_4_every_spelling_of_up_is_traversal() {
         for path in [
-            "/../etc/passwd", "/..", "/a/..", "/a/../b", "/.", "/a/./b", "/%2e%2e/x", "/%2E%2E/x", "/.%2e/x",
-            "/%2e./x", "/..%2fx", "/..%2Fetc%2fpasswd", "/a%2f..%2fb", "/..%5cx", "/..\\x", "/a\\b", "/a%5cb",
-            "//evil.example/", "//", "/%2e", "/a/%2e/", "/%5c..%5c",
+            "/../etc/passwd",
+            "/..",
+            "/a/..",
+            "/a/../b",
+            "/.",
+            "/a/./b",
+            "/%2e%2e/x",
+            "/%2E%2E/x",
+            "/.%2e/x",
+            "/%2e./x",
+            "/..%2fx",
+            "/..%2Fetc%2fpasswd",
+            "/a%2f..%2fb",
+            "/..%5cx",
+            "/..\\x",
+            "/a\\b",
+            "/a%5cb",
+            "//evil.example/",
+            "//",
+            "/%2e",
+            "/a/%2e/",
+            "/%5c..%5c",
         ] {
             assert_eq!(code(path), Some(Code::TraversalRefused), "{path}");
         }
@@ -153,8 +172,16 @@ mod tests {
     #[test]
     fn file_4_what_only_looks_like_up_is_a_name() {
         for (path, expected) in [
-            ("/", ""), ("/a", "a"), ("/a/", "a/"), ("/a..b", "a..b"), ("/a.txt", "a.txt"), ("/a..", "a.."),
-            ("/%61", "a"), ("/caf%C3%A9", "café"), ("/a%20b", "a b"), ("/;..", ";.."),
+            ("/", ""),
+            ("/a", "a"),
+            ("/a/", "a/"),
+            ("/a..b", "a..b"),
+            ("/a.txt", "a.txt"),
+            ("/a..", "a.."),
+            ("/%61", "a"),
+            ("/caf%C3%A9", "café"),
+            ("/a%20b", "a b"),
+            ("/;..", ";.."),
             ("/.well-known/x", ".well-known/x"),
         ] {
             assert_eq!(name(path).as_deref(), Some(expected), "{path}");
@@ -165,7 +192,9 @@ mod tests {
 
     #[test]
     fn file_4_dotfiles_encoded_slashes_and_empty_segments_name_nothing() {
-        for path in ["/.hidden", "/a/.git/config", "/.env", "/a%2fb", "/a//b", "/a//", "/...", "/.well-known-x"] {
+        for path in
+            ["/.hidden", "/a/.git/config", "/.env", "/a%2fb", "/a//b", "/a//", "/...", "/.well-known-x"]
+        {
             assert_eq!(name(path), None, "{path}");
         }
     }

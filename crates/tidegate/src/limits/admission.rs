@@ -71,7 +71,8 @@ impl Admission {
     /// A house of `seats` seats, of which `cap` may be taken.
     pub fn new(seats: usize, cap: usize) -> Self {
         let count = u32::try_from(seats).unwrap_or(u32::MAX);
-        let seats = (0..count).map(|_| Seat { state: AtomicU64::new(FREE), waker: Mutex::new(None) }).collect();
+        let seats =
+            (0..count).map(|_| Seat { state: AtomicU64::new(FREE), waker: Mutex::new(None) }).collect();
         let book = Book { free: (0..count).rev().collect(), ..Book::default() };
         Self { shared: Arc::new(Shared { seats, cap: AtomicUsize::new(cap), book: Mutex::new(book) }) }
     }

@@ -36,10 +36,15 @@ pub fn check(body: &[u8]) -> Result<(), Invalid> {
     let grammar = serde_json::from_slice::<IgnoredAny>(sound)
         .err()
         .filter(|error| not_utf8.is_none() || !error.is_eof())
-        .map(|error| Invalid { line: error.line().max(1), column: error.column().max(1), reason: reason(&error) });
+        .map(|error| Invalid {
+            line: error.line().max(1),
+            column: error.column().max(1),
+            reason: reason(&error),
+        });
     let deep = too_deep(sound).map(|offset| invalid_at(body, offset, "nested deeper than 128 levels"));
     let not_utf8 = not_utf8.map(|offset| invalid_at(body, offset, "not UTF-8"));
-    let first = [grammar, deep, not_utf8].into_iter().flatten().min_by_key(|fault| (fault.line, fault.column));
+    let first =
+        [grammar, deep, not_utf8].into_iter().flatten().min_by_key(|fault| (fault.line, fault.column));
     first.map_or(Ok(()), Err)
 }
 
@@ -90,9 +95,21 @@ mod tests {
     fn up_2_what_rfc_8259_allows_is_kept() {
         let deep = format!("{}{}", "[".repeat(128), "]".repeat(128));
         for body in [
-            "{}", "[]", "0", "\"\"", "null", " \t\r\n{\"a\":1} ", "{\"a\":1,\"a\":2}", "-0", "1e999999",
-            "123456789012345678901234567890.123456789e-1234567890", "\"\\ud800\"", "\"\\u0000\"", "\"é\"",
-            "\"[[[{{{\\\"\"", &deep,
+            "{}",
+            "[]",
+            "0",
+            "\"\"",
+            "null",
+            " \t\r\n{\"a\":1} ",
+            "{\"a\":1,\"a\":2}",
+            "-0",
+            "1e999999",
+            "123456789012345678901234567890.123456789e-1234567890",
+            "\"\\ud800\"",
+            "\"\\u0000\"",
+            "\"é\"",
+            "\"[[[{{{\\\"\"",
+            &deep,
         ] {
             assert_eq!(check(body.as_bytes()), Ok(()), "{body}");
         }
@@ -102,8 +119,30 @@ mod tests {
     fn up_2_what_rfc_8259_forbids_is_refused() {
         let deep = format!("{}{}", "[".repeat(129), "]".repeat(129));
         for body in [
-            "", " ", "{", "{\"a\"}", "{a:1}", "[1,]", "01", "+1", ".5", "1.", "1e", "NaN", "Infinity", "nul",
-            "'a'", "\"a", "\"\\x\"", "\"\t\"", "{} {}", "[1]x", "//\n1", "\u{feff}{}", "\"\\u12\"", &deep,
+            "",
+            " ",
+            "{",
+            "{\"a\"}",
+            "{a:1}",
+            "[1,]",
+            "01",
+            "+1",
+            ".5",
+            "1.",
+            "1e",
+            "NaN",
+            "Infinity",
+            "nul",
+            "'a'",
+            "\"a",
+            "\"\\x\"",
+            "\"\t\"",
+            "{} {}",
+            "[1]x",
+            "//\n1",
+            "\u{feff}{}",
+            "\"\\u12\"",
+            &deep,
         ] {
             assert!(check(body.as_bytes()).is_err(), "{body}");
         }

@@ -71,7 +71,12 @@ impl LocalStore {
         std::fs::create_dir_all(folder)?;
         let folder =
             rustix::fs::open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        rustix::fs::accessat(&folder, ".", rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK, AtFlags::EACCESS)?;
+        rustix::fs::accessat(
+            &folder,
+            ".",
+            rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK,
+            AtFlags::EACCESS,
+        )?;
         let store = Self {
             folder,
             unnamed: AtomicBool::new(true),
@@ -230,7 +235,9 @@ impl LocalStore {
         let Ok(entries) = Dir::read_from(&self.folder) else { return 0 };
         entries
             .flatten()
-            .filter_map(|entry| rustix::fs::statat(&self.folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW).ok())
+            .filter_map(|entry| {
+                rustix::fs::statat(&self.folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW).ok()
+            })
             .filter(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file())
             .map(|stat| u64::try_from(stat.st_size).unwrap_or(0))
             .sum()
@@ -244,7 +251,9 @@ impl LocalStore {
                 continue;
             }
             let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let Ok(file) = rustix::fs::openat(&self.folder, entry.file_name(), flags, Mode::empty()) else { continue };
+            let Ok(file) = rustix::fs::openat(&self.folder, entry.file_name(), flags, Mode::empty()) else {
+                continue;
+            };
             if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
                 rustix::fs::unlinkat(&self.folder, entry.file_name(), AtFlags::empty())?;
             }
@@ -284,7 +293,13 @@ fn new_name() -> String {
     let now = Utc::now();
     format!(
         "upload_{:04}{:02}{:02}_{:02}{:02}{:02}_{}.json",
-        now.year, now.month, now.day, now.hour, now.minute, now.second, random_text(6)
+        now.year,
+        now.month,
+        now.day,
+        now.hour,
+        now.minute,
+        now.second,
+        random_text(6)
     )
 }
 

@@ -48,7 +48,13 @@ pub fn combined(out: &mut Vec<u8>, exchange: &Exchange<'_>) {
     let _ = write!(
         out,
         "{} - - [{:02}/{}/{:04}:{:02}:{:02}:{:02} +0000] \"",
-        exchange.peer, now.day, now.month_name(), now.year, now.hour, now.minute, now.second
+        exchange.peer,
+        now.day,
+        now.month_name(),
+        now.year,
+        now.hour,
+        now.minute,
+        now.second
     );
     push_line(out, exchange, push_text);
     let _ = write!(out, "\" {} {}", exchange.status, exchange.bytes);
@@ -168,7 +174,9 @@ mod tests {
             assert_eq!(line.matches('\n').count(), 1);
             assert!(!line.contains("secret"), "{line}");
         }
-        assert!(pretty.contains("192.0.2.1 \"GET /a%0a\\x22x HTTP/1.1\" 200 5B 1.50ms worker-0 000000000000feed"));
+        assert!(
+            pretty.contains("192.0.2.1 \"GET /a%0a\\x22x HTTP/1.1\" 200 5B 1.50ms worker-0 000000000000feed")
+        );
         assert!(combined.starts_with("192.0.2.1 - - ["));
         assert!(combined.ends_with("] \"GET /a%0a\\x22x HTTP/1.1\" 200 5 \"-\" \"me\\x22\"\n"), "{combined}");
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();

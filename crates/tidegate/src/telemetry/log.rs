@@ -251,7 +251,9 @@ fn push_event(batch: &mut Batch, shape: Shape, level: Level, text: &str) {
     match shape.access {
         AccessFormat::Json => push_event_json(&mut batch.main, level, text),
         AccessFormat::Combined => push_event_nginx(&mut batch.main, level, text),
-        AccessFormat::Pretty | AccessFormat::Off => push_event_pretty(&mut batch.main, level, text, shape.colour),
+        AccessFormat::Pretty | AccessFormat::Off => {
+            push_event_pretty(&mut batch.main, level, text, shape.colour)
+        }
     }
     if shape.json_too {
         push_event_json(&mut batch.json, level, text);
@@ -285,7 +287,13 @@ fn push_event_nginx(out: &mut Vec<u8>, level: Level, text: &str) {
     let _ = writeln!(
         out,
         "{:04}/{:02}/{:02} {:02}:{:02}:{:02} [{name}] {}#0: {text}",
-        now.year, now.month, now.day, now.hour, now.minute, now.second, std::process::id()
+        now.year,
+        now.month,
+        now.day,
+        now.hour,
+        now.minute,
+        now.second,
+        std::process::id()
     );
 }
 
@@ -297,7 +305,11 @@ fn push_event_json(out: &mut Vec<u8>, level: Level, text: &str) {
         Level::Info => "info",
         Level::Debug | Level::Trace => "debug",
     };
-    let _ = write!(out, "{{\"level\":\"{name}\",\"ts\":{:.6},\"logger\":\"tidegate\",\"msg\":", since.as_secs_f64());
+    let _ = write!(
+        out,
+        "{{\"level\":\"{name}\",\"ts\":{:.6},\"logger\":\"tidegate\",\"msg\":",
+        since.as_secs_f64()
+    );
     for (index, part) in text.as_bytes().chunks(super::escape::MAX_TEXT).enumerate() {
         // Long texts of our own are kept whole: pieces joined into one string.
         if index > 0 {

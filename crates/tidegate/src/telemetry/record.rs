@@ -125,7 +125,12 @@ impl Recorder {
             let mut safe = Vec::new();
             super::escape::push_text(&mut safe, evidence.as_bytes());
             let safe = String::from_utf8_lossy(&safe);
-            log::warn!("security {}: {code} from {} ({:016x}): {safe}", event.name(), exchange.peer, exchange.id);
+            log::warn!(
+                "security {}: {code} from {} ({:016x}): {safe}",
+                event.name(),
+                exchange.peer,
+                exchange.id
+            );
         }
     }
 

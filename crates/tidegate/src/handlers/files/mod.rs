@@ -90,7 +90,13 @@ impl Files {
     }
 
     /// Turns what was found into an answer, and remembers a file.
-    fn settle(&self, found: Found, name: &str, request: &Request<'_>, now: Millis) -> Result<Response, Reject> {
+    fn settle(
+        &self,
+        found: Found,
+        name: &str,
+        request: &Request<'_>,
+        now: Millis,
+    ) -> Result<Response, Reject> {
         match found {
             Found::File(file) => {
                 let entry = Rc::new(self.dress.entry(file, name, now));

@@ -82,7 +82,8 @@ pub fn look(root: BorrowedFd<'_>, name: &str, effort: Effort) -> Result<Found, W
 /// # Errors
 /// [`WouldBlock`] where only a disk knows. A name that leads to no regular file gives `Ok(None)`.
 pub fn identify(root: BorrowedFd<'_>, name: &str) -> Result<Option<Identity>, WouldBlock> {
-    let probe = open_beneath(root, &file_name(name), OFlags::PATH, Effort::Cached).and_then(|path| inspect(&path));
+    let probe =
+        open_beneath(root, &file_name(name), OFlags::PATH, Effort::Cached).and_then(|path| inspect(&path));
     match probe {
         Ok((FileType::RegularFile, identity)) => Ok(Some(identity)),
         Ok(_) => Ok(None),
@@ -117,7 +118,12 @@ fn open(root: BorrowedFd<'_>, name: &str, effort: Effort) -> rustix::io::Result<
     Ok(Found::File(OpenedFile { fd, identity, content }))
 }
 
-fn open_beneath(root: BorrowedFd<'_>, name: &str, flags: OFlags, effort: Effort) -> rustix::io::Result<OwnedFd> {
+fn open_beneath(
+    root: BorrowedFd<'_>,
+    name: &str,
+    flags: OFlags,
+    effort: Effort,
+) -> rustix::io::Result<OwnedFd> {
     let mut resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
     if effort == Effort::Cached {
         resolve |= ResolveFlags::CACHED;

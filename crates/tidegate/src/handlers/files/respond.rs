@@ -87,7 +87,10 @@ pub fn file(entry: &Entry, request: &Request<'_>) -> Result<Response, Reject> {
 fn special(entry: &Entry, request: &Request<'_>) -> Result<Response, Reject> {
     match conditional::evaluate(request, &entry.etag, entry.modified) {
         conditional::Outcome::Failed => {
-            return Err(Reject::new(Code::PreconditionFailed, "The file is not the version that was asked for."));
+            return Err(Reject::new(
+                Code::PreconditionFailed,
+                "The file is not the version that was asked for.",
+            ));
         }
         conditional::Outcome::NotModified => {
             return Ok(Response::empty(304, Fields::Shared(Rc::clone(&entry.fields))));
@@ -106,7 +109,9 @@ fn special(entry: &Entry, request: &Request<'_>) -> Result<Response, Reject> {
         _ => Asked::Whole,
     };
     match asked {
-        Asked::Whole => Ok(Response::new(200, Fields::Shared(Rc::clone(&entry.fields)), part(entry, 0..size))),
+        Asked::Whole => {
+            Ok(Response::new(200, Fields::Shared(Rc::clone(&entry.fields)), part(entry, 0..size)))
+        }
         Asked::Nothing => {
             let detail = format!("The file has {size} bytes.");
             Err(Reject::new(Code::RangeNotSatisfiable, detail).with(Extra::Size(size)))
