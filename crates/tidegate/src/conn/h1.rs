@@ -354,7 +354,7 @@ impl Connection {
         let answer = Answer {
             status: response.status,
             fields: &[&common, response.fields.as_bytes()],
-            body: response.body.len().map_or(AnswerBody::None, AnswerBody::Exact),
+            body: response.body.length().map_or(AnswerBody::None, AnswerBody::Exact),
             close,
             keep_alive: &site.keep_alive_fields,
         };

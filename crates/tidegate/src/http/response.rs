@@ -82,7 +82,7 @@ pub struct OpenFile {
 impl Body {
     /// Length in bytes; `None` where no length field belongs.
     #[inline]
-    pub fn len(&self) -> Option<u64> {
+    pub fn length(&self) -> Option<u64> {
         match self {
             Self::None => None,
             Self::Static(text) => Some(text.len() as u64),

@@ -21,9 +21,13 @@ const PLAIN: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0x21;
     while byte < 0x7f {
-        table[byte] = !matches!(byte as u8, b'%' | b'.' | b'/' | b'\\');
+        table[byte] = true;
         byte += 1;
     }
+    table[b'%' as usize] = false;
+    table[b'.' as usize] = false;
+    table[b'/' as usize] = false;
+    table[b'\\' as usize] = false;
     table
 };
 

@@ -49,7 +49,7 @@ mod tests {
         let mut json = Vec::new();
         push_json(&mut json, &all);
         let value: String = serde_json::from_slice(&json).unwrap();
-        assert_eq!(value.chars().map(|c| u32::from(c)).collect::<Vec<_>>(), (0..=255).collect::<Vec<u32>>());
+        assert_eq!(value.chars().map(u32::from).collect::<Vec<_>>(), (0..=255).collect::<Vec<u32>>());
     }
 
     #[test]

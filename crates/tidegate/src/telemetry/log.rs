@@ -252,7 +252,7 @@ fn push_event(batch: &mut Batch, shape: Shape, level: Level, text: &str) {
         AccessFormat::Json => push_event_json(&mut batch.main, level, text),
         AccessFormat::Combined => push_event_nginx(&mut batch.main, level, text),
         AccessFormat::Pretty | AccessFormat::Off => {
-            push_event_pretty(&mut batch.main, level, text, shape.colour)
+            push_event_pretty(&mut batch.main, level, text, shape.colour);
         }
     }
     if shape.json_too {

@@ -4,6 +4,7 @@
 //! socket that sends bytes as given and reads responses strictly.
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should say where")]
 
 pub mod client;
 
