@@ -188,12 +188,13 @@ impl Door {
         let here = self.here(&io);
         match self.admission.admit() {
             Ok(permit) => {
-                spawn_local(Connection::new(io, peer, here, Some(permit), &self.local).serve());
+                let mut connection = Connection::new(io, peer, here, Some(permit), &self.local);
+                spawn_local(async move { connection.serve().await });
             }
             Err(_) if self.local.turned_away.get() < TURNED_AWAY => {
                 let local = Rc::clone(&self.local);
                 local.turned_away.set(local.turned_away.get() + 1);
-                let connection = Connection::new(io, peer, here, None, &local);
+                let mut connection = Connection::new(io, peer, here, None, &local);
                 spawn_local(async move {
                     connection.turn_away().await;
                     local.turned_away.set(local.turned_away.get().saturating_sub(1));

@@ -10,8 +10,8 @@ const SRC: &str = "crates/tidegate/src/";
 /// itself keeps it from looking up.
 const LAYERS: [&[&str]; 12] = [
     &["main"],
-    &["demo"],
-    &["server"],
+    &["demo", "healthcheck"],
+    &["server", "greeting"],
     &["worker"],
     &["conn"],
     &["pipeline"],

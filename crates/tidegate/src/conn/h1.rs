@@ -19,14 +19,15 @@ use std::time::Instant;
 use http1::{Answer, AnswerBody, BodyLength, FieldStorage, Framing, Next, Sent};
 
 use super::buffer::Buffer;
-use super::deadline::{FIRST_BYTE, LINGER, Slot};
+use super::complete::Pending;
+use super::deadline::{FIRST_BYTE, Slot};
 use super::local::Local;
-use super::{linger, receive, send};
+use super::{linger, send};
 use crate::clock::Millis;
 use crate::exchange::Exchange;
 use crate::http::host::Here;
 use crate::http::reject::Extra;
-use crate::http::{Body, Code, Reject, Reply, Request, Response};
+use crate::http::{Code, Reject, Reply, Request, Response};
 use crate::limits::Permit;
 use crate::net::{Peer, Transport};
 use crate::pipeline::{self, Arrival};
@@ -52,7 +53,7 @@ pub struct Connection {
     /// A head has begun to arrive, and its deadline runs.
     in_head: bool,
     /// A request is being answered, or the connection is on its way out: it is not idle.
-    in_request: bool,
+    pub(super) in_request: bool,
     /// The client announced that it expects no further answer.
     client_closes: bool,
     /// When something last happened.
@@ -72,7 +73,7 @@ pub(super) enum Fill {
     Leave,
 }
 
-/// The peer takes nothing more: nothing is left to do politely.
+/// Nothing is left to say: the peer is gone, or nothing was asked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Gone;
 
@@ -98,14 +99,6 @@ enum Turn {
     Last,
 }
 
-/// A request whose answer is not at hand.
-struct Pending<'b> {
-    exchange: Exchange<'b>,
-    reply: Reply<'b>,
-    body: BodyLength,
-    consumed: usize,
-}
-
 impl Connection {
     /// A connection just accepted at `here`. Without `permit` it can only be [turned away](Self::turn_away).
     pub fn new(io: Transport, peer: Peer, here: Here, permit: Option<Permit>, local: &Rc<Local>) -> Self {
@@ -129,17 +122,24 @@ impl Connection {
         }
     }
 
-    /// Serves requests until either side has enough.
-    pub async fn serve(mut self) {
+    /// Serves requests until either side has enough, then closes.
+    pub async fn serve(&mut self) {
+        if let Ok(rest) = self.converse().await {
+            self.goodbye(rest).await;
+        }
+    }
+
+    /// Serves requests; returns what was received and not consumed when the last answer is encoded.
+    async fn converse(&mut self) -> Result<Buffer, Gone> {
         let mut input = Buffer::default();
         loop {
             match self.fill(&mut input).await {
                 Fill::Bytes => {}
                 Fill::Late if !input.is_empty() => {
                     self.refuse_late(input.unread());
-                    return self.goodbye(input).await;
+                    return Ok(input);
                 }
-                Fill::Late | Fill::End | Fill::Leave => return,
+                Fill::Late | Fill::End | Fill::Leave => return Err(Gone),
             }
             let site = self.local.site();
             loop {
@@ -147,36 +147,34 @@ impl Connection {
                     Step::Hungry => break,
                     Step::Next(consumed) => Turn::Consumed(consumed),
                     Step::Last => Turn::Last,
-                    Step::Wait(pending) => match Box::pin(self.complete(&site, *pending, &input)).await {
-                        Ok((tail, next)) => Turn::Tail(tail, next),
-                        Err(Gone) => return,
-                    },
+                    Step::Wait(pending) => {
+                        let (tail, next) = Box::pin(self.complete(&site, *pending, &input)).await?;
+                        Turn::Tail(tail, next)
+                    }
                 };
                 match turn {
                     Turn::Consumed(count) => input.consume(count),
                     Turn::Tail(tail, Next::Head) => self.replace(&mut input, tail),
-                    Turn::Tail(tail, _) => return self.goodbye(tail).await,
-                    Turn::Last => return self.goodbye(input).await,
+                    Turn::Tail(tail, _) => return Ok(tail),
+                    Turn::Last => return Ok(input),
                 }
-                if self.out.len() >= HIGH_WATER && self.flush().await.is_err() {
-                    return;
+                if self.out.len() >= HIGH_WATER {
+                    self.flush().await?;
                 }
             }
-            if self.flush().await.is_err() {
-                return;
-            }
+            self.flush().await?;
             self.await_head(&site, &mut input);
         }
     }
 
     /// Tells a connection that has no seat so, and closes it.
-    pub async fn turn_away(mut self) {
+    pub async fn turn_away(&mut self) {
         self.refuse_unread(&no_seat(), None);
         self.goodbye(Buffer::default()).await;
     }
 
     /// Closes a connection that has no seat, when too many are being told already. It is counted all the same.
-    pub fn turn_away_silently(mut self) {
+    pub fn turn_away_silently(&mut self) {
         self.refuse_unread(&no_seat(), None);
     }
 
@@ -257,94 +255,8 @@ impl Connection {
         }
     }
 
-    /// Answers a request whose answer needs the pool, its body, or a file; returns the bytes that follow it.
-    async fn complete<'b>(
-        &mut self,
-        site: &'b Site,
-        pending: Pending<'b>,
-        input: &Buffer,
-    ) -> Result<(Buffer, Next), Gone> {
-        let Pending { mut exchange, mut reply, body, consumed } = pending;
-        self.in_request = true;
-        let rest = input.unread().get(consumed..).unwrap_or_default();
-        let mut tail = self.local.buffers.holding(rest, self.local.room());
-        self.slot.set(Millis::NEVER);
-        let response = loop {
-            match reply {
-                Reply::Now(response) => break response,
-                Reply::Later(later) => {
-                    self.flush().await?;
-                    self.slot.set(Millis::NEVER);
-                    break later.await;
-                }
-                Reply::AfterBody { limit, then } => {
-                    match receive::body(self, site, &mut tail, body, limit).await {
-                        Ok(body) => {
-                            exchange.received = body.len() as u64;
-                            self.slot.set(Millis::NEVER);
-                            reply = then(body);
-                        }
-                        Err(receive::Stop::Gone) => return Err(Gone),
-                        Err(receive::Stop::Refuse(reject)) => {
-                            break pipeline::refuse(&reject, exchange.request.as_ref(), exchange.id);
-                        }
-                    }
-                }
-            }
-        };
-        let sent = self.send(site, &response, &mut exchange).await;
-        self.record(&exchange);
-        sent?;
-        let next = self.finish_request(site, &mut tail).await?;
-        self.in_request = false;
-        Ok((tail, next))
-    }
-
-    /// Sends a response whose body may be a file.
-    async fn send(
-        &mut self,
-        site: &Site,
-        response: &Response,
-        exchange: &mut Exchange<'_>,
-    ) -> Result<(), Gone> {
-        let sent = self.encode(site, response, exchange);
-        match &response.body {
-            Body::File(file, range) if sent.framing != Framing::Nothing => {
-                self.flush().await?;
-                let (done, result) = send::file(self, &site.pool, file, range.clone()).await;
-                exchange.bytes = done;
-                result
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// After an answer: drops the rest of its request's body, where that is little and comes soon (H1-11).
-    async fn finish_request(&mut self, site: &Site, tail: &mut Buffer) -> Result<Next, Gone> {
-        if self.proto.after_answer() != Next::Drain {
-            return Ok(self.proto.after_answer());
-        }
-        self.flush().await?;
-        self.slot.set(self.local.clock.now().after(LINGER));
-        loop {
-            match self.proto.read_body(tail.unread(), &site.limits) {
-                Ok(event) => tail.consume(event.consumed()),
-                Err(_) => return Ok(Next::Close),
-            }
-            match self.proto.after_answer() {
-                Next::Drain if tail.is_empty() => {
-                    if self.fill(tail).await != Fill::Bytes {
-                        return Ok(Next::Close);
-                    }
-                }
-                Next::Drain => {}
-                next => return Ok(next),
-            }
-        }
-    }
-
     /// Encodes the head of `response`, and its body where that is in memory.
-    fn encode(&mut self, site: &Site, response: &Response, exchange: &mut Exchange<'_>) -> Sent {
+    pub(super) fn encode(&mut self, site: &Site, response: &Response, exchange: &mut Exchange<'_>) -> Sent {
         if self.out.capacity() == 0 {
             self.out = self.local.buffers.take_output();
         }
@@ -384,7 +296,7 @@ impl Connection {
         self.record(&exchange);
     }
 
-    fn record(&self, exchange: &Exchange<'_>) {
+    pub(super) fn record(&self, exchange: &Exchange<'_>) {
         let ended = Instant::now();
         self.local.recorder.record(exchange, ended, self.local.clock.at(ended));
     }
@@ -401,7 +313,7 @@ impl Connection {
     }
 
     /// Closes: at once where the client expects no more and sends no more, else politely.
-    async fn goodbye(mut self, mut input: Buffer) {
+    async fn goodbye(&mut self, mut input: Buffer) {
         let nothing_more = self.client_closes && input.is_empty() && self.proto.body_finished();
         self.local.buffers.give_back(&mut input);
         self.in_request = true;

@@ -7,7 +7,7 @@ use super::deadline::LINGER;
 use super::h1::{Connection, Fill};
 
 /// Lingers on `connection`, whose answers have been sent.
-pub(super) async fn linger(mut connection: Connection) {
+pub(super) async fn linger(connection: &mut Connection) {
     connection.io.finish_writing();
     connection.slot.set(connection.local.clock.now().after(LINGER));
     let mut left = connection.local.site().uploads.max_body;

@@ -1,11 +1,12 @@
 //! Connections: the driver of each protocol version, its deadlines, and what every connection of a worker
 //! shares.
 //!
-//! `h1` the HTTP/1 driver, one linear loop · `receive` bodies in · `send` bytes and files out · `linger` the
+//! `h1` the HTTP/1 driver, one linear loop · `complete` answers that take more than a look · `receive` bodies in · `send` bytes and files out · `linger` the
 //! polite close · `deadline` when to give up · `buffer` memory that idle connections do not hold · `local`
 //! what one worker's connections share.
 
 pub mod buffer;
+mod complete;
 pub mod deadline;
 pub mod h1;
 pub mod linger;

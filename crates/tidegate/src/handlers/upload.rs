@@ -125,7 +125,9 @@ fn refused(error: &StoreError) -> Reject {
 fn judge_type(request: &Request<'_>) -> Result<(), Reject> {
     let kind = request.single(Name::ContentType).unwrap_or_default();
     let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
-    let structured = kind.starts_with(b"application/") && kind.ends_with(b"+json");
+    let subtype = kind.iter().position(|byte| *byte == b'/').and_then(|at| kind.get(at + 1..));
+    let structured =
+        subtype.is_some_and(|subtype| subtype.len() > b"+json".len() && subtype.ends_with(b"+json"));
     if kind != b"application/json" && !structured {
         return Err(Reject::new(Code::NotJson, "The Content-Type of an upload is application/json."));
     }

@@ -1,15 +1,15 @@
 //! Listening sockets: one of its own per worker for TCP, a shared one for unix sockets.
 //!
-//! The first worker's TCP socket binds *without* `SO_REUSEPORT` and sets the option before `listen`, so
-//! that a second instance fails with "address in use" instead of silently sharing the port; the other
-//! workers' sockets join with the option set. The kernel then spreads new connections over the workers.
+//! The first worker's TCP socket binds and listens *without* `SO_REUSEPORT` and sets the option only then:
+//! `listen` is the exclusive step, so that a second instance, even one started at the same moment, fails with
+//! "address in use" instead of silently sharing the port. The other workers' sockets join with the option set,
+//! and the kernel spreads new connections over all of them.
 //! A unix socket cannot be split: every worker accepts on a duplicate of one descriptor, and a worker that
 //! loses the race sees one `EAGAIN`.
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::UnixStream as StdUnixStream;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -39,16 +39,17 @@ pub fn bind(addr: &ListenAddr, workers: usize, backlog: i32) -> io::Result<Vec<B
 fn bind_tcp(addr: SocketAddr, workers: usize, backlog: i32) -> io::Result<Vec<Bound>> {
     let first = tcp_socket(addr)?;
     first.bind(&addr.into())?;
-    first.set_reuse_port(true)?;
     let addr = first.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
-    let mut sockets = vec![first];
+    let first = listening(first, ListenAddr::Tcp(addr), backlog)?;
+    first.socket.set_reuse_port(true)?;
+    let mut bound = vec![first];
     for _ in 1..workers {
         let next = tcp_socket(addr)?;
         next.set_reuse_port(true)?;
         next.bind(&addr.into())?;
-        sockets.push(next);
+        bound.push(listening(next, ListenAddr::Tcp(addr), backlog)?);
     }
-    sockets.into_iter().map(|socket| listening(socket, ListenAddr::Tcp(addr), backlog)).collect()
+    Ok(bound)
 }
 
 fn tcp_socket(addr: SocketAddr) -> io::Result<Socket> {
@@ -75,13 +76,19 @@ fn bind_unix(path: &Path, workers: usize, backlog: i32) -> io::Result<Vec<Bound>
     Ok(bound)
 }
 
-/// A socket file that nobody listens on is a leftover of a crash; a live one is "in use".
+/// A socket file that nobody listens on is a leftover of a crash; one that answers in any other way than by a
+/// refusal is in use.
 fn remove_dead_socket(path: &Path) -> io::Result<()> {
     match std::fs::symlink_metadata(path) {
-        Ok(meta) if meta.file_type().is_socket() => match StdUnixStream::connect(path) {
-            Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
-            Err(_) => std::fs::remove_file(path),
-        },
+        Ok(meta) if meta.file_type().is_socket() => {
+            let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+            // A listener whose queue is full must not hold us up.
+            probe.set_nonblocking(true)?;
+            match probe.connect(&SockAddr::unix(path)?) {
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+                _ => Err(io::ErrorKind::AddrInUse.into()),
+            }
+        }
         Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "a file that is not a socket is there")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
@@ -155,25 +162,37 @@ impl Listener {
     }
 }
 
-/// Removes the files of unix listeners when the server ends.
+/// Removes the files of unix listeners when the server ends, unless a successor has put its own there.
 #[derive(Debug, Default)]
-pub struct SocketFiles(Vec<PathBuf>);
+pub struct SocketFiles(Vec<(PathBuf, FileId)>);
+
+/// Device and inode.
+type FileId = (u64, u64);
 
 impl SocketFiles {
     /// Remembers the file of `at`, if it has one.
     pub fn remember(&mut self, at: &ListenAddr) {
-        if let ListenAddr::Unix(path) = at {
-            self.0.push(path.clone());
+        if let ListenAddr::Unix(path) = at
+            && let Some(id) = file_id(path)
+        {
+            self.0.push((path.clone(), id));
         }
     }
 }
 
 impl Drop for SocketFiles {
     fn drop(&mut self) {
-        for path in &self.0 {
-            let _ = std::fs::remove_file(path);
+        for (path, id) in &self.0 {
+            if file_id(path) == Some(*id) {
+                let _ = std::fs::remove_file(path);
+            }
         }
     }
+}
+
+fn file_id(path: &Path) -> Option<FileId> {
+    let meta = std::fs::symlink_metadata(path).ok()?;
+    Some((meta.dev(), meta.ino()))
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub fn pretty(out: &mut Vec<u8>, exchange: &Exchange<'_>, took: Duration, thread
         now.year, now.month, now.day, now.hour, now.minute, now.second, now.millis
     );
     let _ = write!(out, "{} \"", exchange.peer);
-    push_line(out, exchange, push_text);
+    push_line(out, exchange);
     let (on, off) = if colour { (colour_of(exchange.status), "\x1b[0m") } else { ("", "") };
     let millis = took.as_secs_f64() * 1000.0;
     let _ = write!(
@@ -56,7 +56,7 @@ pub fn combined(out: &mut Vec<u8>, exchange: &Exchange<'_>) {
         now.minute,
         now.second
     );
-    push_line(out, exchange, push_text);
+    push_line(out, exchange);
     let _ = write!(out, "\" {} {}", exchange.status, exchange.bytes);
     for name in [Name::Referer, Name::UserAgent] {
         out.extend(b" \"");
@@ -129,15 +129,15 @@ fn push_headers(out: &mut Vec<u8>, exchange: &Exchange<'_>) {
     }
 }
 
-/// The request line as received, or `-`.
-fn push_line(out: &mut Vec<u8>, exchange: &Exchange<'_>, push: impl Fn(&mut Vec<u8>, &[u8])) {
+/// Appends the request line as received, or `-`.
+pub(super) fn push_line(out: &mut Vec<u8>, exchange: &Exchange<'_>) {
     match exchange.line {
         Some((method, target, version)) => {
-            push(out, method.as_bytes());
+            push_text(out, method.as_bytes());
             out.push(b' ');
-            push(out, target);
+            push_text(out, target);
             out.push(b' ');
-            push(out, version);
+            push_text(out, version);
         }
         None => out.push(b'-'),
     }

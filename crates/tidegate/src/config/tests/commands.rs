@@ -1,8 +1,8 @@
 //! What the subcommands read and print, and what a reload may change.
 
-use super::super::table::TABLE;
-use super::super::{Command, Shell, completions, man};
 use super::{command, environment, resolve, resolve_file, tcp};
+use crate::config::table::TABLE;
+use crate::config::{Command, Shell, cli, completions, man};
 
 #[test]
 fn run_4_what_check_prints_is_the_same_configuration() {
@@ -123,5 +123,5 @@ fn run_4_help_man_page_and_completions_know_every_flag() {
 
 #[test]
 fn run_4_the_command_line_itself_is_sound() {
-    super::super::cli::command().debug_assert();
+    cli::command().debug_assert();
 }

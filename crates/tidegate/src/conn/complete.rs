@@ -1,0 +1,114 @@
+//! Requests whose answer takes more than the bytes at hand: the pool, a body, or a file. Each runs in a box of
+//! its own, so that a connection that never needs one does not pay for it.
+
+use http1::{BodyLength, Framing, Next};
+
+use super::buffer::Buffer;
+use super::deadline::LINGER;
+use super::h1::{Connection, Fill, Gone};
+use super::{receive, send};
+use crate::clock::Millis;
+use crate::exchange::Exchange;
+use crate::http::{Body, Reply, Response};
+use crate::pipeline;
+use crate::site::Site;
+
+/// A request whose answer is not at hand.
+pub(super) struct Pending<'b> {
+    /// Its record so far.
+    pub(super) exchange: Exchange<'b>,
+    /// How it will be answered.
+    pub(super) reply: Reply<'b>,
+    /// How its body is framed.
+    pub(super) body: BodyLength,
+    /// The length of its head.
+    pub(super) consumed: usize,
+}
+
+impl Connection {
+    /// Answers a request whose answer needs the pool, its body, or a file; returns the bytes that follow it.
+    pub(super) async fn complete<'b>(
+        &mut self,
+        site: &'b Site,
+        pending: Pending<'b>,
+        input: &Buffer,
+    ) -> Result<(Buffer, Next), Gone> {
+        let Pending { mut exchange, mut reply, body, consumed } = pending;
+        self.in_request = true;
+        let rest = input.unread().get(consumed..).unwrap_or_default();
+        let mut tail = self.local.buffers.holding(rest, self.local.room());
+        self.slot.set(Millis::NEVER);
+        let response = loop {
+            match reply {
+                Reply::Now(response) => break response,
+                Reply::Later(later) => {
+                    self.flush().await?;
+                    self.slot.set(Millis::NEVER);
+                    break later.await;
+                }
+                Reply::AfterBody { limit, then } => {
+                    match receive::body(self, site, &mut tail, body, limit).await {
+                        Ok(body) => {
+                            exchange.received = body.len() as u64;
+                            self.slot.set(Millis::NEVER);
+                            reply = then(body);
+                        }
+                        Err(receive::Stop::Gone) => return Err(Gone),
+                        Err(receive::Stop::Refuse(reject)) => {
+                            break pipeline::refuse(&reject, exchange.request.as_ref(), exchange.id);
+                        }
+                    }
+                }
+            }
+        };
+        let sent = self.send(site, &response, &mut exchange).await;
+        self.record(&exchange);
+        sent?;
+        let next = self.finish_request(site, &mut tail).await?;
+        self.in_request = false;
+        Ok((tail, next))
+    }
+
+    /// Sends a response whose body may be a file.
+    async fn send(
+        &mut self,
+        site: &Site,
+        response: &Response,
+        exchange: &mut Exchange<'_>,
+    ) -> Result<(), Gone> {
+        let sent = self.encode(site, response, exchange);
+        match &response.body {
+            Body::File(file, range) if sent.framing != Framing::Nothing => {
+                self.flush().await?;
+                let (done, result) = send::file(self, &site.pool, file, range.clone()).await;
+                exchange.bytes = done;
+                result
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// After an answer: drops the rest of its request's body, where that is little and comes soon (H1-11).
+    async fn finish_request(&mut self, site: &Site, tail: &mut Buffer) -> Result<Next, Gone> {
+        if self.proto.after_answer() != Next::Drain {
+            return Ok(self.proto.after_answer());
+        }
+        self.flush().await?;
+        self.slot.set(self.local.clock.now().after(LINGER));
+        loop {
+            match self.proto.read_body(tail.unread(), &site.limits) {
+                Ok(event) => tail.consume(event.consumed()),
+                Err(_) => return Ok(Next::Close),
+            }
+            match self.proto.after_answer() {
+                Next::Drain if tail.is_empty() => {
+                    if self.fill(tail).await != Fill::Bytes {
+                        return Ok(Next::Close);
+                    }
+                }
+                Next::Drain => {}
+                next => return Ok(next),
+            }
+        }
+    }
+}
