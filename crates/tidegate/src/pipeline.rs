@@ -45,7 +45,7 @@ pub fn handle<'b>(site: &'b Site, request: &Request<'b>, arrival: Arrival) -> Re
 #[inline]
 fn judge<'b>(site: &'b Site, request: &Request<'b>, arrival: Arrival) -> Result<Answer<'b>, Reject> {
     crate::failpoint!("judge");
-    site.hosts.judge(request, arrival.here)?; // (2)
+    judge_host(site, request, arrival)?; // (2)
     let Some(method) = request.known_method() else { return Err(unknown_method(request)) }; // (4)
     let path = match Target::parse(request.target) {
         // (5)
@@ -70,6 +70,17 @@ fn judge<'b>(site: &'b Site, request: &Request<'b>, arrival: Arrival) -> Result<
         return Err(unknown_expectation(request)); // (9)
     }
     respond(site, request, &path, arrival)
+}
+
+#[inline]
+fn judge_host(site: &Site, request: &Request<'_>, arrival: Arrival) -> Result<(), Reject> {
+    let judgement = site.hosts.judge(request, arrival.here);
+    if log::log_enabled!(log::Level::Debug) {
+        let host = String::from_utf8_lossy(request.values(Name::Host).next().unwrap_or(b"-"));
+        let result = judgement.as_ref().map_or_else(|reject| reject.code.row().name, |()| "ours");
+        log::debug!("{:016x}: host check of {}: {result}", arrival.id, host.escape_debug());
+    }
+    judgement
 }
 
 #[inline]

@@ -216,6 +216,9 @@ impl Server {
         let status = self.services.pool.status();
         if status.finished > finished || status.busy() > 0 {
             log::info!("{}", greeting::pool_status(&status));
+            for (number, doing) in status.threads.iter().enumerate() {
+                log::debug!("pool-{number}: {}", doing.unwrap_or("idle"));
+            }
         }
         status.finished
     }

@@ -69,6 +69,13 @@ impl Recorder {
         if exchange.stored() {
             self.tally.upload();
         }
+        log::debug!(
+            "{:016x}: transfer of {} bytes in, {} bytes out, status {}",
+            exchange.id,
+            exchange.received,
+            exchange.bytes,
+            exchange.status
+        );
         if self.access.get() {
             self.line(exchange, ended.saturating_duration_since(exchange.started));
         }

@@ -70,7 +70,10 @@ pub struct OpenedFile {
 /// # Errors
 /// [`WouldBlock`] only with [`Effort::Cached`].
 pub fn look(root: BorrowedFd<'_>, name: &str, effort: Effort) -> Result<Found, WouldBlock> {
-    match open(root, &file_name(name), effort) {
+    let file = file_name(name);
+    match open(root, &file, effort) {
+        // A folder's index is a file, or there is none.
+        Ok(Found::Folder) if file != name => Ok(Found::Nothing),
         Ok(found) => Ok(found),
         Err(Errno::AGAIN) if effort == Effort::Cached => Err(WouldBlock),
         Err(errno) => Ok(found_for(errno)),
