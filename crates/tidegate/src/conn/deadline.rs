@@ -33,12 +33,13 @@ pub fn body_deadline(started: Millis, received: u64) -> Millis {
 #[derive(Clone, Copy, Debug)]
 pub struct WritePace {
     window: Millis,
-    taken: u64,
+    taken: i64,
 }
 
 impl WritePace {
-    /// Begins a window at `now` with `taken` bytes already at the peer.
-    pub fn new(now: Millis, taken: u64) -> Self {
+    /// Begins a window at `now` with `taken` bytes already at the peer. Only differences count: the number is
+    /// negative while answers from before are still on their way.
+    pub fn new(now: Millis, taken: i64) -> Self {
         Self { window: now, taken }
     }
 
@@ -49,8 +50,9 @@ impl WritePace {
 
     /// The window ended with `taken` bytes at the peer in all: true if that is enough, and a new window
     /// begins.
-    pub fn go_on(&mut self, now: Millis, taken: u64) -> bool {
-        let enough = taken.saturating_sub(self.taken) >= LEAST_PACE * WRITE_WINDOW.as_secs();
+    pub fn go_on(&mut self, now: Millis, taken: i64) -> bool {
+        let came = u64::try_from(taken.saturating_sub(self.taken)).unwrap_or(0);
+        let enough = came >= LEAST_PACE * WRITE_WINDOW.as_secs();
         *self = Self { window: now, taken };
         enough
     }
@@ -173,6 +175,13 @@ mod tests {
         assert_eq!(pace.deadline(), Millis(30_000));
         assert!(pace.go_on(Millis(30_000), 30 * 1024));
         assert!(!pace.go_on(Millis(60_000), 60 * 1024 - 1), "past bytes do not count again");
+    }
+
+    #[test]
+    fn load_5_what_was_queued_before_a_transfer_does_not_hide_its_pace() {
+        let mut pace = WritePace::new(Millis(0), -4_000_000);
+        assert!(pace.go_on(Millis(30_000), -4_000_000 + 30 * 1024));
+        assert!(!pace.go_on(Millis(60_000), -4_000_000 + 31 * 1024));
     }
 
     #[test]

@@ -26,13 +26,17 @@ const POOL_RETRY: std::time::Duration = std::time::Duration::from_millis(10);
 /// Watches one transfer.
 struct Watch {
     pace: Option<WritePace>,
-    /// Bytes handed to the socket.
-    sent: u64,
+    /// Bytes handed to the socket by this transfer.
+    sent: i64,
 }
 
 impl Watch {
     const fn new() -> Self {
         Self { pace: None, sent: 0 }
+    }
+
+    fn add(&mut self, count: usize) {
+        self.sent = self.sent.saturating_add(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// The socket takes no more for now: waits, or gives up when the peer took too little for too long. What
@@ -48,7 +52,8 @@ impl Watch {
             return Poll::Pending;
         }
         let now = clock.now();
-        let taken = self.sent.saturating_sub(sys::unsent(io).unwrap_or(0));
+        let waiting = i64::try_from(sys::unsent(io).unwrap_or(0)).unwrap_or(i64::MAX);
+        let taken = self.sent.saturating_sub(waiting);
         let pace = self.pace.get_or_insert_with(|| WritePace::new(now, taken));
         if pace.deadline() <= now && !pace.go_on(now, taken) {
             return Poll::Ready(Err(Gone));
@@ -71,7 +76,7 @@ pub(super) async fn encoded(connection: &mut Connection) -> Result<(), Gone> {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Gone)),
                 Poll::Ready(Ok(count)) => {
                     sent += count;
-                    watch.sent = sent as u64;
+                    watch.add(count);
                 }
                 Poll::Pending => return watch.wait(cx, io, slot, &local.clock),
             }
@@ -118,7 +123,7 @@ async fn window_out(
             let left = usize::try_from(end - *offset).unwrap_or(usize::MAX);
             match io.poll_sendfile(cx, file.fd.as_fd(), offset, left) {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Gone)),
-                Poll::Ready(Ok(count)) => watch.sent += count as u64,
+                Poll::Ready(Ok(count)) => watch.add(count),
                 Poll::Pending => return watch.wait(cx, io, slot, &local.clock),
             }
         }
