@@ -114,7 +114,7 @@ fn refused(error: &StoreError) -> Reject {
             Reject::new(Code::QuotaExceeded, "The quota for uploads is used up.").with(RETRY_LATER)
         }
         StoreError::Degraded => degraded(),
-        StoreError::Failed { .. } => {
+        StoreError::SyncFailed { .. } | StoreError::Failed { .. } => {
             Reject::new(Code::StoreError, "The upload could not be stored; nothing was kept.")
         }
     }

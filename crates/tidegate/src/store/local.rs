@@ -1,8 +1,10 @@
 //! Uploads in a folder of a local file system, durable before they are acknowledged (SPEC UP-3 to UP-5).
 //!
 //! ```text
-//! unnamed file ─ write ─ fsync ─ link under a new name ─ fsync folder ─► acknowledged
+//! unnamed file ─ write ─ fsync ─ link under a new name ─ sync of the folder ─► acknowledged
 //! ```
+//! The folder is synced for groups: one thread syncs for all who linked before it began, and all of them share
+//! what comes of it.
 //! A failure at any step leaves nothing visible. A failed `fsync` is never retried: after one, the kernel
 //! may have dropped the very pages it could not write and call the next `fsync` a success (PostgreSQL's
 //! "fsyncgate"), so the store takes no more until it is restarted.
@@ -10,14 +12,14 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, CWD, Dir, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::group_sync::GroupSync;
 use crate::clock::Utc;
 
 /// A name that is taken is answered with a new one; this often in a row means that something else is wrong.
@@ -35,6 +37,7 @@ pub struct LocalStore {
     /// Unnamed files, linked when they are complete; false once the file system said no.
     unnamed: AtomicBool,
     degraded: AtomicBool,
+    folder_sync: GroupSync,
     quota: AtomicU64,
     used: AtomicU64,
     counted: Mutex<Option<Instant>>,
@@ -52,6 +55,14 @@ pub enum StoreError {
     /// An earlier `fsync` failed.
     #[error("an earlier fsync failed; uploads stay refused until a restart")]
     Degraded,
+    /// An `fsync` failed: this upload is lost, and the store takes no more.
+    #[error("syncing the {what}: {error}")]
+    SyncFailed {
+        /// File or folder.
+        what: &'static str,
+        /// What the system said.
+        error: io::Error,
+    },
     /// Any other error of the file system.
     #[error("{step}: {error}")]
     Failed {
@@ -81,6 +92,7 @@ impl LocalStore {
             folder,
             unnamed: AtomicBool::new(true),
             degraded: AtomicBool::new(false),
+            folder_sync: GroupSync::default(),
             quota: AtomicU64::new(u64::MAX),
             used: AtomicU64::new(0),
             counted: Mutex::new(None),
@@ -171,7 +183,7 @@ impl LocalStore {
                 Err(errno) => return Err(failed("writing", errno)),
             }
         }
-        rustix::fs::fsync(file).map_err(|errno| self.sync_failed("syncing the file", errno))
+        rustix::fs::fsync(file).map_err(|errno| self.file_sync_failed(errno))
     }
 
     fn link(&self, link: impl Fn(&str) -> rustix::io::Result<()>) -> Result<String, StoreError> {
@@ -191,21 +203,21 @@ impl LocalStore {
     }
 
     fn sync_folder(&self, name: &str) -> Result<(), StoreError> {
-        rustix::fs::fsync(&self.folder).map_err(|errno| {
+        self.folder_sync.wait(|| rustix::fs::fsync(&self.folder)).map_err(|errno| {
             let _ = rustix::fs::unlinkat(&self.folder, name, AtFlags::empty());
             self.degraded.store(true, Ordering::Relaxed);
-            StoreError::Failed { step: "syncing the folder", error: errno.into() }
+            StoreError::SyncFailed { what: "folder", error: errno.into() }
         })
     }
 
     /// A full disk loses only this upload, whose file is dropped with its pages; any other failed sync
     /// puts the whole device in doubt.
-    fn sync_failed(&self, step: &'static str, errno: Errno) -> StoreError {
-        let error = failed(step, errno);
-        if matches!(error, StoreError::Failed { .. }) {
-            self.degraded.store(true, Ordering::Relaxed);
+    fn file_sync_failed(&self, errno: Errno) -> StoreError {
+        if matches!(errno, Errno::NOSPC | Errno::DQUOT) {
+            return StoreError::DiskFull(errno.into());
         }
-        error
+        self.degraded.store(true, Ordering::Relaxed);
+        StoreError::SyncFailed { what: "file", error: errno.into() }
     }
 
     fn reserve(&self, size: u64) -> Result<(), StoreError> {
@@ -392,9 +404,9 @@ mod tests {
     fn up_5_a_degraded_store_takes_nothing() {
         let folder = Folder::new("degraded");
         let store = LocalStore::open(&folder.0, None).unwrap();
-        let _ = store.sync_failed("syncing the file", Errno::NOSPC);
+        let _ = store.file_sync_failed(Errno::NOSPC);
         assert!(!store.is_degraded(), "a full disk is no damage");
-        let _ = store.sync_failed("syncing the file", Errno::IO);
+        let _ = store.file_sync_failed(Errno::IO);
         assert!(matches!(store.put(b"1"), Err(StoreError::Degraded)));
     }
 }

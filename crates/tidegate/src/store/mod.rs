@@ -1,5 +1,7 @@
-//! Where uploads live: `json` says whether a body may be kept, `local` keeps it durably.
+//! Where uploads live: `json` says whether a body may be kept, `local` keeps it durably ·
+//! `group_sync` lets many share one sync of a folder.
 
+pub mod group_sync;
 pub mod json;
 pub mod local;
 

@@ -23,6 +23,10 @@ pub const SMALL: u64 = 64 * 1024;
 /// How often a small file is read again that changed while it was read.
 const READ_TRIES: usize = 4;
 
+/// How often a look-up beneath the root is tried again: the kernel gives up on a link with `..` in it whenever
+/// anything on the machine was renamed meanwhile (openat2(2), `EAGAIN`).
+const OPEN_TRIES: usize = 1000;
+
 /// How far a look-up may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
@@ -127,11 +131,20 @@ fn open_beneath(
     flags: OFlags,
     effort: Effort,
 ) -> rustix::io::Result<OwnedFd> {
-    let mut resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let open = |resolve| rustix::fs::openat2(root, name, flags | OFlags::CLOEXEC, Mode::empty(), resolve);
     if effort == Effort::Cached {
-        resolve |= ResolveFlags::CACHED;
+        return open(beneath | ResolveFlags::CACHED);
     }
-    rustix::fs::openat2(root, name, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
+    let mut opened = open(beneath);
+    for _ in 1..OPEN_TRIES {
+        if !matches!(opened, Err(Errno::AGAIN)) {
+            break;
+        }
+        std::thread::yield_now();
+        opened = open(beneath);
+    }
+    opened
 }
 
 /// What kind of file a descriptor is, and which version.
