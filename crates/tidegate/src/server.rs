@@ -22,7 +22,7 @@ use crate::handlers::health::Draining;
 use crate::limits::{Admission, Budget};
 use crate::net::listener::{self, Bound, SocketFiles};
 use crate::pool::Pool;
-use crate::site::{self, Services};
+use crate::site::Services;
 use crate::store::LocalStore;
 use crate::telemetry::Tally;
 use crate::telemetry::log::{self as logging, LogWriter};
@@ -231,7 +231,7 @@ impl Server {
             log::info!("shutting down: /readyz says so; accepting on for {:?}", settings.drain_delay);
             tokio::select! {
                 () = tokio::time::sleep(settings.drain_delay) => {}
-                () = signals.end() => return ExitCode::from(DRAIN_DEADLINE_PASSED),
+                () = signals.end() => return cut_short(),
             }
         }
         let connections = self.admission.connections().0;
@@ -254,10 +254,7 @@ impl Server {
                 log::warn!("the drain deadline passed; {left} connections are cut");
                 ExitCode::from(DRAIN_DEADLINE_PASSED)
             }
-            () = signals.end() => {
-                log::warn!("a second signal: ending at once");
-                ExitCode::from(DRAIN_DEADLINE_PASSED)
-            }
+            () = signals.end() => cut_short(),
         }
     }
 
@@ -295,6 +292,12 @@ impl EndSignals {
             _ = self.term.recv() => {}
         }
     }
+}
+
+/// The operator asked twice.
+fn cut_short() -> ExitCode {
+    log::warn!("a second signal: ending at once");
+    ExitCode::from(DRAIN_DEADLINE_PASSED)
 }
 
 fn open_root(root: &Path) -> Result<OwnedFd, StartError> {
@@ -351,6 +354,3 @@ fn open_store(settings: &Settings) -> Option<Arc<LocalStore>> {
         }
     }
 }
-
-/// See [`site::lacks_a_name`].
-pub use site::lacks_a_name;

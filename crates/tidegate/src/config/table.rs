@@ -124,7 +124,7 @@ table! {
     QUEUE { name: "queue", value: "N", shape: Shape::Number, default: Some("100"), key: "server.queue",
         help: "Jobs that may wait for the pool, 1 to 1000000; beyond it 503" }
     BACKLOG { name: "backlog", value: "N", shape: Shape::Number, default: Some("1024"), key: "server.backlog",
-        reload: Reload::Fixed, help: "Connections waiting in the kernel to be accepted, 1 to 65535" }
+        help: "Connections waiting in the kernel to be accepted, 1 to 65535" }
     DRAIN { name: "drain", value: "DURATION", default: Some("30s"), key: "server.drain",
         help: "Time to finish running requests on shutdown, 0s to 24h" }
     DRAIN_DELAY { name: "drain-delay", value: "DURATION", default: Some("0s"), key: "server.drain_delay",

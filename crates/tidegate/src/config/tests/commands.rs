@@ -61,7 +61,6 @@ fn run_5_a_reload_may_not_change_what_is_fixed() {
     assert_eq!(changed(&[], &["-H", "::1"]), Some("server.host"));
     assert_eq!(changed(&["--listen=[::1]:1"], &["--listen=[::1]:2"]), Some("server.listen"));
     assert_eq!(changed(&["--workers=1"], &["--workers=2"]), Some("server.workers"));
-    assert_eq!(changed(&[], &["--backlog=2"]), Some("server.backlog"));
     assert_eq!(changed(&[], &["--root=b"]), Some("files.root"));
     assert_eq!(changed(&[], &["--uploads=b"]), Some("uploads.dir"));
     assert_eq!(changed(&["--log-file=a/l"], &["--log-file=b/l"]), Some("log.file"));
