@@ -24,7 +24,7 @@ pub enum Version {
 /// Splits the request line at the start of `input` into method, target and version, for a log line.
 ///
 /// A best effort for a head that was refused: `Some` only if the line is complete, its method is a token and its
-/// target has no control byte. One leading empty line is skipped. The version is whatever follows the last space.
+/// target has no space and no control byte. One leading empty line is skipped. The version is what follows.
 #[must_use]
 pub fn request_line(input: &[u8]) -> Option<(&str, &[u8], &[u8])> {
     let input = input.strip_prefix(b"\r\n").unwrap_or(input);
@@ -34,7 +34,8 @@ pub fn request_line(input: &[u8]) -> Option<(&str, &[u8], &[u8])> {
     let rest = rest.strip_prefix(b" ")?;
     let space = rest.iter().rposition(|&byte| byte == b' ')?;
     let (target, version) = (rest.get(..space)?, rest.get(space + 1..)?);
-    let clean = !method.is_empty() && VALUE.spans(target) && !target.contains(&b'\t');
+    let clean =
+        !method.is_empty() && VALUE.spans(target) && !target.iter().any(|byte| matches!(byte, b' ' | b'\t'));
     clean.then_some((core::str::from_utf8(method).ok()?, target, version))
 }
 

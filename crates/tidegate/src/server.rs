@@ -99,7 +99,8 @@ impl Server {
         let descriptors = net::sys::raise_file_limit();
         let (writer, log_thread) = LogWriter::start(&settings.log).map_err(StartError::Log)?;
         logging::install(&writer, &settings.log);
-        let (seats, cap) = seats(&settings, descriptors);
+        std::panic::set_hook(Box::new(|panic| log::error!("{panic}")));
+        let cap = seats(&settings, descriptors);
         let store = open_store(&settings);
         let services = Services {
             pool: Pool::start(settings.server.threads, settings.server.queue)?,
@@ -114,7 +115,7 @@ impl Server {
             invocation,
             workers: Vec::new(),
             services,
-            admission: Admission::new(seats, cap),
+            admission: Admission::new(cap),
             tallies: Vec::new(),
             writer,
             log_thread,
@@ -198,7 +199,7 @@ impl Server {
         for note in &new.notes {
             log::warn!("{note}");
         }
-        self.admission.set_cap(seats(&new, self.descriptors).1);
+        self.admission.set_cap(seats(&new, self.descriptors));
         if let Some(store) =
             self.services.store.as_ref().filter(|_| new.uploads.quota != self.settings.uploads.quota)
         {
@@ -320,20 +321,16 @@ fn bind_all(settings: &Settings) -> Result<(Vec<Vec<Bound>>, SocketFiles), Start
     Ok((all, files))
 }
 
-/// Seats to lay out, and how many may be taken: what is asked for, or what the limit of open files leaves
-/// after a reserve for files, listeners and logs (SPEC RUN-1).
-fn seats(settings: &Settings, descriptors: Option<u64>) -> (usize, usize) {
+/// How many connections there may be: what is asked for, or what the limit of open files leaves after a reserve
+/// for files, listeners and logs (SPEC RUN-1).
+fn seats(settings: &Settings, descriptors: Option<u64>) -> usize {
     /// Descriptors for everything that is not a connection.
     const RESERVE: u64 = 64;
-    /// More seats than any system has descriptors for would only be memory.
-    const MOST: u64 = 1 << 20;
-    let available = descriptors.unwrap_or(MOST).min(MOST);
+    let available = descriptors.unwrap_or(u64::MAX);
     // Where 64 would be most of what there is, connections get half.
     let room = available.saturating_sub(RESERVE.min(available / 2)).max(1);
     let room = usize::try_from(room).unwrap_or(usize::MAX);
-    let cap = settings.limits.max_connections.unwrap_or(room).min(room);
-    // A connection that was evicted keeps its seat until it has left; a reload may ask for more.
-    (room, cap)
+    settings.limits.max_connections.unwrap_or(room).min(room)
 }
 
 /// Open files that one worker may remember: a sixteenth of the limit in all.

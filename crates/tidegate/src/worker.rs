@@ -2,7 +2,6 @@
 //! they accept. Workers share nothing on the path of a request.
 
 use std::io;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -108,7 +107,8 @@ async fn run(start: Start, mut orders: mpsc::UnboundedReceiver<Order>) -> io::Re
     let (backlog, backlogs) = watch::channel(settings.server.backlog);
     for bound in listeners {
         let listener = Listener::attach(bound)?;
-        let door = Door { listener, local: Rc::clone(&local), admission: admission.clone() };
+        let inside = Inside { local: Rc::clone(&local), admission: admission.clone() };
+        let door = Door { listener, inside };
         accepting.push(spawn_local(door.accept_until(draining.clone(), backlogs.clone())));
     }
     spawn_local(tick(Rc::clone(&local)));
@@ -152,6 +152,11 @@ async fn tick(local: Rc<Local>) {
 /// A listening socket of a worker and what is behind it.
 struct Door {
     listener: Listener,
+    inside: Inside,
+}
+
+/// Where accepted connections go.
+struct Inside {
     local: Rc<Local>,
     admission: Admission,
 }
@@ -173,19 +178,23 @@ impl Door {
                 accepted = self.listener.accept() => match accepted {
                     Ok((io, peer)) => {
                         trouble.over();
-                        self.welcome(io, peer);
+                        self.inside.welcome(self.listener.at(), io, peer);
                     }
                     Err(error) => trouble.wait(&error).await,
                 }
             }
         }
-        while let Ok(Ok((io, peer))) = tokio::time::timeout(Duration::ZERO, self.listener.accept()).await {
-            self.welcome(io, peer);
+        let Self { listener, inside } = self;
+        let at = listener.at().clone();
+        for (io, peer) in listener.last_ones() {
+            inside.welcome(&at, io, peer);
         }
     }
+}
 
-    fn welcome(&self, io: Transport, peer: Peer) {
-        let here = self.here(&io);
+impl Inside {
+    fn welcome(&self, at: &ListenAddr, io: Transport, peer: Peer) {
+        let here = here(at, &io);
         match self.admission.admit() {
             Ok(permit) => {
                 let mut connection = Connection::new(io, peer, here, Some(permit), &self.local);
@@ -203,23 +212,17 @@ impl Door {
             Err(_) => Connection::new(io, peer, here, None, &self.local).turn_away_silently(),
         }
     }
-
-    /// The address on which a connection was accepted; only a wildcard listener must ask.
-    fn here(&self, io: &Transport) -> Here {
-        match self.listener.at() {
-            ListenAddr::Unix(_) => Here::Unix,
-            ListenAddr::Tcp(at) if !at.ip().is_unspecified() => Here::Ip(at.ip(), at.port()),
-            ListenAddr::Tcp(at) => {
-                let ip = io.local_addr().map_or(at.ip(), |local| local.ip());
-                Here::Ip(as_written(ip), at.port())
-            }
-        }
-    }
 }
 
-/// An IPv4 address that came through an IPv6 socket is an IPv4 address.
-fn as_written(ip: IpAddr) -> IpAddr {
-    ip.to_canonical()
+/// The address on which a connection was accepted; only a wildcard listener must ask.
+fn here(at: &ListenAddr, io: &Transport) -> Here {
+    match at {
+        ListenAddr::Unix(_) => Here::Unix,
+        ListenAddr::Tcp(at) if !at.ip().is_unspecified() => Here::Ip(at.ip(), at.port()),
+        ListenAddr::Tcp(at) => {
+            Here::Ip(io.local_addr().map_or(at.ip(), |local| local.ip().to_canonical()), at.port())
+        }
+    }
 }
 
 /// Failing accepts (SPEC LOAD-6): wait a little longer each time, say so now and then, recover by itself.

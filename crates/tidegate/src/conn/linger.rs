@@ -6,11 +6,14 @@ use super::buffer::Buffer;
 use super::deadline::LINGER;
 use super::h1::{Connection, Fill};
 
+/// Beyond the largest body: a client that sent just one byte too many should still learn so.
+const SLACK: u64 = http1::DRAIN_LIMIT;
+
 /// Lingers on `connection`, whose answers have been sent.
 pub(super) async fn linger(connection: &mut Connection) {
     connection.io.finish_writing();
     connection.slot.set(connection.local.clock.now().after(LINGER));
-    let mut left = connection.local.site().uploads.max_body;
+    let mut left = connection.local.site().uploads.max_body.saturating_add(SLACK);
     let mut input = Buffer::default();
     while connection.fill(&mut input).await == Fill::Bytes {
         let count = input.unread().len();

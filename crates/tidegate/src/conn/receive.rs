@@ -9,8 +9,8 @@ use crate::handlers::upload;
 use crate::http::{Code, Reject};
 use crate::site::Site;
 
-/// Memory taken before the first byte: what is announced counts for nothing until it arrives.
-const FIRST_PIECE: u64 = 64 * 1024;
+/// Least memory taken for a body that does not come whole with its head.
+const FIRST_PIECE: usize = 16 * 1024;
 
 /// Why a body did not come to its end.
 #[derive(Debug)]
@@ -32,8 +32,8 @@ pub(super) async fn body(
 ) -> Result<Vec<u8>, Stop> {
     connection.proto.ask_for_body(&mut connection.out);
     connection.flush().await.map_err(|_| Stop::Gone)?;
-    let announced = if let BodyLength::Exact(length) = length { length } else { 0 };
-    let mut body = Vec::with_capacity(usize::try_from(announced.min(FIRST_PIECE)).unwrap_or(0));
+    let most = if let BodyLength::Exact(length) = length { length.min(limit) } else { limit };
+    let mut body = Vec::new();
     let started = connection.local.clock.now();
     loop {
         let input = tail.unread();
@@ -43,6 +43,7 @@ pub(super) async fn body(
                 if body.len() as u64 + len as u64 > limit {
                     return Err(Stop::Refuse(upload::too_large(limit)));
                 }
+                make_room(&mut body, len, most);
                 body.extend_from_slice(input.get(skip..skip + len).unwrap_or_default());
                 tail.consume(skip + len);
             }
@@ -63,6 +64,17 @@ pub(super) async fn body(
     }
 }
 
+/// Room for `more` bytes, growing by doubling, but never beyond `most`: no more is reserved of the body memory, and
+/// what is announced counts for nothing until it arrives.
+fn make_room(body: &mut Vec<u8>, more: usize, most: u64) {
+    let needed = body.len().saturating_add(more);
+    if needed > body.capacity() {
+        let doubled = body.capacity().saturating_mul(2).max(FIRST_PIECE);
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        body.reserve_exact(doubled.min(most).max(needed) - body.len());
+    }
+}
+
 fn late(received: usize) -> Reject {
     Reject::new(Code::SlowBody, "The body arrives too slowly.")
         .seen(format!("{received} bytes of a body in time"))
@@ -72,4 +84,22 @@ fn late(received: usize) -> Reject {
 fn cut_short(length: BodyLength) -> Reject {
     let code = if length == BodyLength::Chunked { Code::BadChunk } else { Code::BadFraming };
     Reject::new(code, "The body ended before its announced end.").closing()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn load_8_a_body_holds_no_more_memory_than_was_reserved_for_it() {
+        let mut body = Vec::new();
+        for _ in 0..100 {
+            make_room(&mut body, 1000, 100_000);
+            body.extend_from_slice(&[0; 1000]);
+            assert!(body.capacity() <= 100_000);
+        }
+        let mut small = Vec::new();
+        make_room(&mut small, 5, 5);
+        assert_eq!(small.capacity(), 5);
+    }
 }

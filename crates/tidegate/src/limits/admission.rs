@@ -2,10 +2,10 @@
 //! takes the seat of the connection that has been idle longest, and is refused where none is idle.
 //!
 //! ```text
-//!  free ──admit──► busy ──idle()──► idle since t ──busy()──► busy
-//!   ▲               │                   │
-//!   │               │                   └─ another worker evicts ─► evicted ─ wakes its owner
-//!   └──── drop of the Permit ◄──────────┴────────────────────────────┘
+//!  admit ──► busy ──idle()──► idle since t ──busy()──► busy
+//!             │                   │
+//!             │                   └─ anyone evicts ─► evicted ─ wakes its owner
+//!             └─► gone ◄──────────┴──────────────────────┘        by drop of the Permit
 //! ```
 //! A seat is one atomic, written by its owner on each turn and read by others only when the house is full.
 //! Seats and their waiting lists are touched under a lock when a connection comes or goes, never per request.
@@ -17,7 +17,7 @@ use std::task::Waker;
 
 use crate::clock::Millis;
 
-const FREE: u64 = 0;
+const GONE: u64 = 0;
 const BUSY: u64 = 1;
 const EVICTED: u64 = 2;
 /// An idle seat holds this plus the moment at which it became idle.
@@ -29,17 +29,16 @@ const CANDIDATES: usize = 256;
 /// The seats of the house; clones share them.
 #[derive(Clone, Debug)]
 pub struct Admission {
-    shared: Arc<Shared>,
+    house: Arc<House>,
 }
 
 #[derive(Debug)]
-struct Shared {
-    seats: Box<[Seat]>,
+struct House {
     cap: AtomicUsize,
     book: Mutex<Book>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Seat {
     state: AtomicU64,
     waker: Mutex<Option<Waker>>,
@@ -47,18 +46,20 @@ struct Seat {
 
 #[derive(Debug, Default)]
 struct Book {
-    free: Vec<u32>,
+    seats: Vec<Option<Arc<Seat>>>,
+    free: Vec<usize>,
     taken: usize,
     peak: usize,
     /// Seats seen idle by the last scan with the state seen, longest idle last.
-    candidates: Vec<(u64, u32)>,
+    candidates: Vec<(u64, Arc<Seat>)>,
 }
 
 /// A connection's seat, given back on drop.
 #[derive(Debug)]
 pub struct Permit {
-    shared: Arc<Shared>,
-    seat: u32,
+    house: Arc<House>,
+    seat: Arc<Seat>,
+    number: usize,
     /// A connection is one task, whose waker never changes: it is left at the seat once.
     waker_left: Cell<bool>,
 }
@@ -68,72 +69,73 @@ pub struct Permit {
 pub struct HouseFull;
 
 impl Admission {
-    /// A house of `seats` seats, of which `cap` may be taken.
-    pub fn new(seats: usize, cap: usize) -> Self {
-        let count = u32::try_from(seats).unwrap_or(u32::MAX);
-        let seats =
-            (0..count).map(|_| Seat { state: AtomicU64::new(FREE), waker: Mutex::new(None) }).collect();
-        let book = Book { free: (0..count).rev().collect(), ..Book::default() };
-        Self { shared: Arc::new(Shared { seats, cap: AtomicUsize::new(cap), book: Mutex::new(book) }) }
+    /// A house in which `cap` seats may be taken.
+    pub fn new(cap: usize) -> Self {
+        Self { house: Arc::new(House { cap: AtomicUsize::new(cap), book: Mutex::default() }) }
     }
 
     /// Changes how many seats may be taken; those over a lower cap leave by themselves.
     pub fn set_cap(&self, cap: usize) {
-        self.shared.cap.store(cap.min(self.shared.seats.len()), Ordering::Relaxed);
+        self.house.cap.store(cap, Ordering::Relaxed);
     }
 
-    /// A seat for a new connection; at the cap, that of the longest-idle one, which is told to leave.
+    /// A seat for a new connection; at the cap, in place of the longest-idle one, which is told to leave.
     ///
     /// # Errors
     /// [`HouseFull`] where no connection is idle.
     pub fn admit(&self) -> Result<Permit, HouseFull> {
-        let mut book = lock(&self.shared.book);
-        if book.taken >= self.shared.cap.load(Ordering::Relaxed) && !self.shared.evict(&mut book) {
+        let mut book = lock(&self.house.book);
+        if book.taken >= self.house.cap.load(Ordering::Relaxed) && !book.evict() {
             return Err(HouseFull);
         }
-        // An evicted connection holds its seat until it has left: seats are kept in reserve for that.
-        let seat = book.free.pop().ok_or(HouseFull)?;
         book.taken += 1;
         book.peak = book.peak.max(book.taken);
+        let seat = Arc::new(Seat { state: AtomicU64::new(BUSY), waker: Mutex::default() });
+        let number = book.seat(&seat);
         drop(book);
-        let permit = Permit { shared: Arc::clone(&self.shared), seat, waker_left: Cell::new(false) };
-        permit.seat().state.store(BUSY, Ordering::Release);
-        Ok(permit)
+        Ok(Permit { house: Arc::clone(&self.house), seat, number, waker_left: Cell::new(false) })
     }
 
     /// Connections now, and the most there were.
     pub fn connections(&self) -> (usize, usize) {
-        let book = lock(&self.shared.book);
+        let book = lock(&self.house.book);
         (book.taken, book.peak)
     }
 }
 
-impl Shared {
-    /// Evicts the connection that has been idle longest; false where none is idle.
-    fn evict(&self, book: &mut Book) -> bool {
-        if self.evict_candidate(book) {
-            return true;
+impl Book {
+    /// Writes `seat` down under a free number.
+    fn seat(&mut self, seat: &Arc<Seat>) -> usize {
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.seats.push(None);
+            self.seats.len() - 1
+        });
+        if let Some(place) = self.seats.get_mut(number) {
+            *place = Some(Arc::clone(seat));
         }
-        book.candidates.clear();
-        for (seat, number) in self.seats.iter().zip(0_u32..) {
-            let state = seat.state.load(Ordering::Relaxed);
-            if state >= IDLE {
-                book.candidates.push((state, number));
-            }
-        }
-        book.candidates.sort_unstable_by(|left, right| right.cmp(left));
-        let surplus = book.candidates.len().saturating_sub(CANDIDATES);
-        book.candidates.drain(..surplus);
-        self.evict_candidate(book)
+        number
     }
 
-    fn evict_candidate(&self, book: &mut Book) -> bool {
-        while let Some((seen, number)) = book.candidates.pop() {
-            let Some(seat) = self.seats.get(number as usize) else { continue };
+    /// Evicts the connection that has been idle longest; false where none is idle.
+    fn evict(&mut self) -> bool {
+        if self.evict_candidate() {
+            return true;
+        }
+        let idle =
+            self.seats.iter().flatten().map(|seat| (seat.state.load(Ordering::Relaxed), Arc::clone(seat)));
+        self.candidates = idle.filter(|(state, _)| *state >= IDLE).collect();
+        self.candidates.sort_unstable_by_key(|(state, _)| std::cmp::Reverse(*state));
+        let surplus = self.candidates.len().saturating_sub(CANDIDATES);
+        self.candidates.drain(..surplus);
+        self.evict_candidate()
+    }
+
+    fn evict_candidate(&mut self) -> bool {
+        while let Some((seen, seat)) = self.candidates.pop() {
             let gone = seat.state.compare_exchange(seen, EVICTED, Ordering::AcqRel, Ordering::Relaxed);
             if gone.is_ok() {
                 // From here on it counts no more, though it needs a moment to leave.
-                book.taken -= 1;
+                self.taken -= 1;
                 if let Some(waker) = lock(&seat.waker).as_ref() {
                     waker.wake_by_ref();
                 }
@@ -148,19 +150,18 @@ impl Permit {
     /// Marks the connection idle since `now`: from here on it may be evicted, and is then woken by `waker`.
     #[inline]
     pub fn idle(&self, now: Millis, waker: &Waker) {
-        let seat = self.seat();
         if !self.waker_left.replace(true) {
-            *lock(&seat.waker) = Some(waker.clone());
+            *lock(&self.seat.waker) = Some(waker.clone());
         }
         let state = now.0.saturating_add(IDLE);
         // Only a busy seat becomes idle: an evicted one stays evicted, an idle one keeps its time.
-        let _ = seat.state.compare_exchange(BUSY, state, Ordering::Release, Ordering::Relaxed);
+        let _ = self.seat.state.compare_exchange(BUSY, state, Ordering::Release, Ordering::Relaxed);
     }
 
     /// Marks the connection busy; false when it was evicted meanwhile and must leave.
     #[inline]
     pub fn busy(&self) -> bool {
-        let seat = self.seat();
+        let seat = &self.seat;
         let state = seat.state.load(Ordering::Acquire);
         state == BUSY
             || (state != EVICTED
@@ -170,22 +171,21 @@ impl Permit {
     /// Whether the connection was told to leave.
     #[inline]
     pub fn evicted(&self) -> bool {
-        self.seat().state.load(Ordering::Acquire) == EVICTED
-    }
-
-    fn seat(&self) -> &Seat {
-        &self.shared.seats[self.seat as usize]
+        self.seat.state.load(Ordering::Acquire) == EVICTED
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        lock(&self.seat().waker).take();
-        let mut book = lock(&self.shared.book);
-        if self.seat().state.swap(FREE, Ordering::AcqRel) != EVICTED {
+        lock(&self.seat.waker).take();
+        let mut book = lock(&self.house.book);
+        if self.seat.state.swap(GONE, Ordering::AcqRel) != EVICTED {
             book.taken -= 1;
         }
-        book.free.push(self.seat);
+        if let Some(place) = book.seats.get_mut(self.number) {
+            *place = None;
+        }
+        book.free.push(self.number);
     }
 }
 
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn load_3_the_longest_idle_connection_makes_room() {
-        let house = Admission::new(8, 3);
+        let house = Admission::new(3);
         let bell = Arc::new(Bell::default());
         let waker = Waker::from(Arc::clone(&bell));
         let seats: Vec<_> = (0..3).map(|_| house.admit().unwrap()).collect();
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn load_3_idle_keeps_its_first_time_until_busy_again() {
-        let house = Admission::new(4, 2);
+        let house = Admission::new(2);
         let waker = Waker::noop();
         let (first, second) = (house.admit().unwrap(), house.admit().unwrap());
         first.idle(Millis(5), waker);
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn load_3_seats_return_whatever_the_order() {
-        let house = Admission::new(6, 4);
+        let house = Admission::new(4);
         for round in 0..100_u64 {
             let permits: Vec<_> = (0..4).map(|_| house.admit().unwrap()).collect();
             permits[1].idle(Millis(round), Waker::noop());

@@ -17,6 +17,9 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use super::transport::{Peer, Transport};
 use crate::config::ListenAddr;
 
+/// Most connections that are still taken from an accept queue when the server stops: the largest backlog.
+const LAST_ONES: usize = 65_535;
+
 /// A bound and listening socket of one worker, not yet attached to its event loop.
 #[derive(Debug)]
 pub struct Bound {
@@ -146,6 +149,36 @@ impl Listener {
                 let (stream, _) = socket.accept().await?;
                 Ok((Transport::Unix(stream), Peer::Unix))
             }
+        }
+    }
+
+    /// Leaves the event loop, and returns those who already wait to be accepted: closing the socket would reset
+    /// them.
+    pub fn last_ones(self) -> Vec<(Transport, Peer)> {
+        let accept = |socket: &dyn Fn() -> io::Result<(Transport, Peer)>| {
+            std::iter::from_fn(|| socket().ok()).take(LAST_ONES).collect()
+        };
+        match self.socket {
+            Accepting::Tcp(socket) => socket.into_std().map_or_else(
+                |_| Vec::new(),
+                |socket| {
+                    accept(&|| {
+                        let (stream, peer) = socket.accept()?;
+                        stream.set_nonblocking(true)?;
+                        Ok((Transport::Tcp(tokio::net::TcpStream::from_std(stream)?), Peer::Ip(peer)))
+                    })
+                },
+            ),
+            Accepting::Unix(socket) => socket.into_std().map_or_else(
+                |_| Vec::new(),
+                |socket| {
+                    accept(&|| {
+                        let (stream, _) = socket.accept()?;
+                        stream.set_nonblocking(true)?;
+                        Ok((Transport::Unix(tokio::net::UnixStream::from_std(stream)?), Peer::Unix))
+                    })
+                },
+            ),
         }
     }
 

@@ -114,18 +114,30 @@ pub fn json(out: &mut Vec<u8>, exchange: &Exchange<'_>, took: Duration, thread: 
 /// Fields whose value is a secret.
 const REDACTED: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
 
+/// Each field name once, with all its values, as Caddy writes them.
 fn push_headers(out: &mut Vec<u8>, exchange: &Exchange<'_>) {
     let Some(request) = &exchange.request else { return };
-    let mut first = true;
-    for (name, value) in request.fields() {
-        if !std::mem::replace(&mut first, false) {
-            out.push(b',');
+    for (index, (name, _)) in request.fields().enumerate() {
+        let same = |(other, _): &(&str, &[u8])| other.eq_ignore_ascii_case(name);
+        if request.fields().take(index).any(|field| same(&field)) {
+            continue;
         }
+        let secret = REDACTED.iter().any(|redacted| name.eq_ignore_ascii_case(redacted));
+        push_separated(out, b'{');
         push_json(out, name.as_bytes());
         out.extend(b":[");
-        let secret = REDACTED.iter().any(|redacted| name.eq_ignore_ascii_case(redacted));
-        push_json(out, if secret { b"REDACTED" } else { value });
+        for (_, value) in request.fields().filter(same) {
+            push_separated(out, b'[');
+            push_json(out, if secret { b"REDACTED" } else { value });
+        }
         out.push(b']');
+    }
+}
+
+/// A comma, unless the list that `open` began is still empty.
+fn push_separated(out: &mut Vec<u8>, open: u8) {
+    if out.last() != Some(&open) {
+        out.push(b',');
     }
 }
 
