@@ -79,13 +79,15 @@ mod tests {
     #[test]
     fn obs_1_a_refused_line_is_split_for_the_log_when_it_is_clean() {
         let some = |input| request_line(input).expect("clean");
-        assert_eq!(some(b"GET /a b HTTP/9.9\r\n"), ("GET", &b"/a b"[..], &b"HTTP/9.9"[..]));
+        assert_eq!(some(b"GET /a HTTP/9.9\r\n"), ("GET", &b"/a"[..], &b"HTTP/9.9"[..]));
         assert_eq!(some(b"\r\nget / x\nHost: a"), ("get", &b"/"[..], &b"x"[..]));
         for unclean in [
             &b"GET / HTTP/1.1"[..],
             b"G\x01T / HTTP/1.1\r\n",
             b"GET /\x07 HTTP/1.1\r\n",
             b"GET /\r\n",
+            b"GET /a b HTTP/1.1\r\n",
+            b"GET  / HTTP/1.1\r\n",
             b"\r\n",
         ] {
             assert_eq!(request_line(unclean), None, "{unclean:?}");
