@@ -125,12 +125,12 @@ impl Server {
         };
         let at: Vec<_> =
             listeners.iter().filter_map(|bound| bound.first()).map(|bound| bound.at.clone()).collect();
-        server.start_workers(listeners)?;
+        server.start_workers(listeners, courtesy(descriptors, cap))?;
         greeting::greet(&server.settings, &at, server.services.store.is_some(), cap, descriptors);
         Ok(server)
     }
 
-    fn start_workers(&mut self, listeners: Vec<Vec<Bound>>) -> io::Result<()> {
+    fn start_workers(&mut self, listeners: Vec<Vec<Bound>>, courtesy: usize) -> io::Result<()> {
         let mut shares: Vec<Vec<Bound>> = (0..self.settings.server.workers).map(|_| Vec::new()).collect();
         for bound in listeners {
             for (share, socket) in shares.iter_mut().zip(bound) {
@@ -149,6 +149,7 @@ impl Server {
                 tally,
                 writer: self.writer.clone(),
                 epoch: self.started,
+                courtesy: (courtesy / self.settings.server.workers).max(1),
             })?);
         }
         Ok(())
@@ -331,6 +332,16 @@ fn seats(settings: &Settings, descriptors: Option<u64>) -> usize {
     let room = available.saturating_sub(RESERVE.min(available / 2)).max(1);
     let room = usize::try_from(room).unwrap_or(usize::MAX);
     settings.limits.max_connections.unwrap_or(room).min(room)
+}
+
+/// Connections over the cap that may linger while they are told so: they hold descriptors too, but never most of
+/// those that are left.
+fn courtesy(descriptors: Option<u64>, cap: usize) -> usize {
+    /// Enough for a burst; a flood need not be told one by one.
+    const MOST: usize = 128;
+    let spare =
+        descriptors.map_or(usize::MAX, |all| usize::try_from(all).unwrap_or(usize::MAX).saturating_sub(cap));
+    (spare / 8).min(MOST)
 }
 
 /// Open files that one worker may remember: a sixteenth of the limit in all.

@@ -30,9 +30,6 @@ const BACKOFF: Duration = Duration::from_millis(10);
 const BACKOFF_MAX: Duration = Duration::from_millis(200);
 /// Between two log lines about failing accepts.
 const ACCEPT_LOG_GAP: Duration = Duration::from_secs(10);
-/// Connections per worker that are told that there is no seat for them; beyond that they are just closed.
-const TURNED_AWAY: usize = 64;
-
 /// What a worker is told while it runs.
 #[derive(Clone, Debug)]
 pub enum Order {
@@ -60,6 +57,8 @@ pub struct Start {
     pub writer: LogWriter,
     /// The zero of all clocks.
     pub epoch: Instant,
+    /// Connections without a seat that may be told so at once; beyond that they are just closed.
+    pub courtesy: usize,
 }
 
 /// A running worker.
@@ -99,7 +98,7 @@ impl Worker {
 }
 
 async fn run(start: Start, mut orders: mpsc::UnboundedReceiver<Order>) -> io::Result<()> {
-    let Start { number, listeners, settings, services, admission, tally, writer, epoch } = start;
+    let Start { number, listeners, settings, services, admission, tally, writer, epoch, courtesy } = start;
     let recorder = Recorder::new(tally, format!("worker-{number}"), writer, &settings.log);
     let local = Rc::new(Local::new(Site::new(&settings, &services), Clock::new(epoch), recorder));
     let (drain, draining) = watch::channel(false);
@@ -107,7 +106,7 @@ async fn run(start: Start, mut orders: mpsc::UnboundedReceiver<Order>) -> io::Re
     let (backlog, backlogs) = watch::channel(settings.server.backlog);
     for bound in listeners {
         let listener = Listener::attach(bound)?;
-        let inside = Inside { local: Rc::clone(&local), admission: admission.clone() };
+        let inside = Inside { local: Rc::clone(&local), admission: admission.clone(), courtesy };
         let door = Door { listener, inside };
         accepting.push(spawn_local(door.accept_until(draining.clone(), backlogs.clone())));
     }
@@ -159,6 +158,7 @@ struct Door {
 struct Inside {
     local: Rc<Local>,
     admission: Admission,
+    courtesy: usize,
 }
 
 impl Door {
@@ -200,7 +200,7 @@ impl Inside {
                 let mut connection = Connection::new(io, peer, here, Some(permit), &self.local);
                 spawn_local(async move { connection.serve().await });
             }
-            Err(_) if self.local.turned_away.get() < TURNED_AWAY => {
+            Err(_) if self.local.turned_away.get() < self.courtesy => {
                 let local = Rc::clone(&self.local);
                 local.turned_away.set(local.turned_away.get() + 1);
                 let mut connection = Connection::new(io, peer, here, None, &local);
