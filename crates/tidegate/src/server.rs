@@ -161,7 +161,8 @@ impl Server {
         let code = runtime.block_on(async {
             let mut signals = EndSignals::new()?;
             let mut hup = signal(SignalKind::hangup())?;
-            let mut status = tokio::time::interval(STATUS_EVERY);
+            let mut status =
+                tokio::time::interval_at(tokio::time::Instant::now() + STATUS_EVERY, STATUS_EVERY);
             let mut finished = 0;
             loop {
                 tokio::select! {

@@ -30,6 +30,9 @@ const BACKOFF: Duration = Duration::from_millis(10);
 const BACKOFF_MAX: Duration = Duration::from_millis(200);
 /// Between two log lines about failing accepts.
 const ACCEPT_LOG_GAP: Duration = Duration::from_secs(10);
+/// Every so many ticks a worker says at DEBUG what it does.
+const STATE_EVERY: u64 = 10;
+
 /// What a worker is told while it runs.
 #[derive(Clone, Debug)]
 pub enum Order {
@@ -140,11 +143,14 @@ fn reload(local: &Local, settings: &Settings, services: &Services) {
 
 /// Keeps time for a worker: deadlines, the `Date` field, and log lines that wait to be handed over.
 async fn tick(local: Rc<Local>) {
-    loop {
+    for count in 1_u64.. {
         tokio::time::sleep(TICK).await;
         local.clock.refresh();
         local.deadlines.tick(local.clock.now());
         local.recorder.flush();
+        if count % STATE_EVERY == 0 {
+            local.recorder.tell_state(local.deadlines.live());
+        }
     }
 }
 

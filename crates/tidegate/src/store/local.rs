@@ -12,8 +12,8 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, CWD, Dir, FlockOperation, Mode, OFlags};
@@ -38,9 +38,19 @@ pub struct LocalStore {
     unnamed: AtomicBool,
     degraded: AtomicBool,
     folder_sync: GroupSync,
-    quota: AtomicU64,
-    used: AtomicU64,
-    counted: Mutex<Option<Instant>>,
+    space: Mutex<Space>,
+}
+
+/// What the quota is held against.
+#[derive(Debug)]
+struct Space {
+    /// Bytes; the largest number where there is none.
+    quota: u64,
+    /// Bytes of the files in the folder, as last counted and added to since.
+    kept: u64,
+    /// Bytes of uploads that are being stored.
+    under_way: u64,
+    counted: Option<Instant>,
 }
 
 /// Why an upload was not kept. In each case nothing is left behind.
@@ -93,9 +103,7 @@ impl LocalStore {
             unnamed: AtomicBool::new(true),
             degraded: AtomicBool::new(false),
             folder_sync: GroupSync::default(),
-            quota: AtomicU64::new(u64::MAX),
-            used: AtomicU64::new(0),
-            counted: Mutex::new(None),
+            space: Mutex::new(Space { quota: u64::MAX, kept: 0, under_way: 0, counted: None }),
         };
         store.sweep()?;
         store.set_quota(quota);
@@ -114,9 +122,10 @@ impl LocalStore {
 
     /// Changes the quota in bytes; `None` means none. The folder is counted when there is one.
     pub fn set_quota(&self, quota: Option<u64>) {
-        self.quota.store(quota.unwrap_or(u64::MAX), Ordering::Relaxed);
+        let mut space = self.space();
+        space.quota = quota.unwrap_or(u64::MAX);
         if quota.is_some() {
-            self.used.store(self.count(), Ordering::Relaxed);
+            space.kept = self.count();
         }
     }
 
@@ -130,9 +139,18 @@ impl LocalStore {
         }
         let size = bytes.len() as u64;
         self.reserve(size)?;
-        self.write(bytes).inspect_err(|_| {
-            self.used.fetch_sub(size, Ordering::Relaxed);
-        })
+        let written = self.write(bytes);
+        let mut space = self.space();
+        space.under_way = space.under_way.saturating_sub(size);
+        if written.is_ok() {
+            space.kept = space.kept.saturating_add(size);
+        }
+        written
+    }
+
+    /// Nothing panics while the lock is held, so a poisoned one is still whole.
+    fn space(&self) -> MutexGuard<'_, Space> {
+        self.space.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self, bytes: &[u8]) -> Result<String, StoreError> {
@@ -220,26 +238,20 @@ impl LocalStore {
         StoreError::SyncFailed { what: "file", error: errno.into() }
     }
 
+    /// Takes `size` bytes of the quota for an upload. Where it seems used up, the folder is counted anew, for
+    /// files may have been removed from outside; but not for every refusal. An upload that is linked and not yet
+    /// finished then counts twice for a moment, which errs to the safe side.
     fn reserve(&self, size: u64) -> Result<(), StoreError> {
-        let take = || {
-            self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                used.checked_add(size).filter(|total| *total <= self.quota.load(Ordering::Relaxed))
-            })
-        };
-        if take().is_ok() {
-            return Ok(());
+        let mut space = self.space();
+        if !space.has_room(size) && space.counted.is_none_or(|last| last.elapsed() >= RECOUNT) {
+            space.counted = Some(Instant::now());
+            space.kept = self.count();
         }
-        self.recount();
-        take().map(|_| ()).map_err(|_| StoreError::QuotaExceeded)
-    }
-
-    /// Files may have been removed from outside; look again, but not for every refusal.
-    fn recount(&self) {
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        if counted.is_none_or(|last| last.elapsed() >= RECOUNT) {
-            *counted = Some(Instant::now());
-            self.used.store(self.count(), Ordering::Relaxed);
+        if !space.has_room(size) {
+            return Err(StoreError::QuotaExceeded);
         }
+        space.under_way = space.under_way.saturating_add(size);
+        Ok(())
     }
 
     /// Bytes in the folder's files; what cannot be read counts as nothing.
@@ -271,6 +283,13 @@ impl LocalStore {
             }
         }
         Ok(())
+    }
+}
+
+impl Space {
+    fn has_room(&self, size: u64) -> bool {
+        let total = self.kept.saturating_add(self.under_way).saturating_add(size);
+        total <= self.quota
     }
 }
 
@@ -396,7 +415,7 @@ mod tests {
         assert!(matches!(store.put(b"123"), Err(StoreError::QuotaExceeded)));
         assert_eq!(folder.names().len(), 1);
         std::fs::remove_file(folder.0.join(name)).unwrap();
-        *store.counted.lock().unwrap() = None;
+        store.space().counted = None;
         store.put(b"123").unwrap();
     }
 

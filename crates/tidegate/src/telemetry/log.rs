@@ -4,17 +4,17 @@
 //! ```text
 //! worker: line, line, line ─ batch ─┐
 //! log::warn!(…) from any thread ────┼─► bounded channel ─► writer thread ─► log (stdout or file)
-//! reopen, stop ─────────────────────┘                                   └─► JSON file
+//! reopen, stop ─ beside the channel ──────────────────────┘             └─► JSON file
 //! ```
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
@@ -25,6 +25,10 @@ use crate::config::{AccessFormat, LogSettings};
 /// Batches that may wait for the writer. A worker's batch is at most 32 KiB, so this bounds the memory that
 /// a stalled log may hold to 8 MiB.
 const QUEUE: usize = 256;
+/// How long a reload waits for a writer that is in the middle of a write.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often the writer looks whether lines were dropped.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// How the log's lines look; read by whoever writes one.
 #[derive(Clone, Copy, Debug)]
@@ -48,17 +52,25 @@ pub struct Batch {
     pub lines: u64,
 }
 
-enum Message {
-    Batch(Batch),
-    Reopen(Box<LogSettings>, SyncSender<io::Result<()>>),
-    Stop,
+/// What the writer is asked beside writing. It needs no place in the channel: a log that nobody reads must not
+/// make the server deaf to signals.
+#[derive(Debug, Default)]
+struct Requests {
+    stop: AtomicBool,
+    reopen: Mutex<Option<Reopen>>,
+}
+
+#[derive(Debug)]
+struct Reopen {
+    settings: LogSettings,
+    answer: SyncSender<io::Result<()>>,
 }
 
 /// A handle to the writer; clones share it.
 #[derive(Clone, Debug)]
 pub struct LogWriter {
-    send: SyncSender<Message>,
-    dropped: &'static AtomicU64,
+    send: SyncSender<Batch>,
+    requests: Arc<Requests>,
 }
 
 /// Lines dropped since start, because the writer could not keep up or the disk refused them.
@@ -72,40 +84,50 @@ impl LogWriter {
     pub fn start(settings: &LogSettings) -> io::Result<(Self, JoinHandle<()>)> {
         let outputs = Outputs::open(settings)?;
         let (send, receive) = sync_channel(QUEUE);
-        let thread = std::thread::Builder::new()
-            .name("log".into())
-            .spawn(move || Writer { outputs, told: 0, level: Level::Warn }.run(&receive))?;
-        Ok((Self { send, dropped: &DROPPED }, thread))
+        let requests = Arc::new(Requests::default());
+        let writer = Writer { outputs, requests: Arc::clone(&requests), told: 0, looked: Instant::now() };
+        let thread = std::thread::Builder::new().name("log".into()).spawn(move || writer.run(&receive))?;
+        Ok((Self { send, requests }, thread))
     }
 
     /// Hands over `batch`; drops and counts it when the writer is too far behind.
     pub fn submit(&self, batch: Batch) {
         let lines = batch.lines;
-        if let Err(TrySendError::Full(_)) = self.send.try_send(Message::Batch(batch)) {
-            self.dropped.fetch_add(lines, Ordering::Relaxed);
+        if let Err(TrySendError::Full(_)) = self.send.try_send(batch) {
+            DROPPED.fetch_add(lines, Ordering::Relaxed);
         }
     }
 
     /// Opens the outputs anew, as after a rotation, and tells how that went; on an error the old ones stay.
     ///
     /// # Errors
-    /// When a file cannot be opened.
+    /// When a file cannot be opened, or the writer is stuck in a write for longer than [`PATIENCE`].
     pub fn reopen(&self, settings: &LogSettings) -> io::Result<()> {
         let (answer, wait) = sync_channel(1);
-        let message = Message::Reopen(Box::new(settings.clone()), answer);
-        self.send.send(message).map_err(|_| io::Error::other("the log writer is gone"))?;
-        wait.recv().unwrap_or_else(|_| Err(io::Error::other("the log writer is gone")))
+        *lock(&self.requests.reopen) = Some(Reopen { settings: settings.clone(), answer });
+        // An empty batch wakes a writer that has nothing to do.
+        let _ = self.send.try_send(Batch::default());
+        wait.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+            lock(&self.requests.reopen).take();
+            Err(io::Error::other("its reader takes nothing"))
+        })
     }
 
-    /// Writes what was handed over before, then ends the writer.
+    /// Asks the writer to write what was handed over before, and to end.
     pub fn stop(&self) {
-        let _ = self.send.send(Message::Stop);
+        self.requests.stop.store(true, Ordering::Release);
+        let _ = self.send.try_send(Batch::default());
     }
 
     /// Lines dropped since start.
     pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        DROPPED.load(Ordering::Relaxed)
     }
+}
+
+/// Nothing panics while one of these locks is held, so a poisoned one is still whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether the main log goes to a terminal that takes colour (`NO_COLOR` is honoured).
@@ -130,13 +152,11 @@ impl Outputs {
         Ok(Self { main, json, shape: Shape::of(settings) })
     }
 
+    /// Writes to each output, even where another one fails.
     fn write(&mut self, batch: &Batch) -> io::Result<()> {
-        self.main.write_all(&batch.main)?;
-        self.main.flush()?;
-        match &mut self.json {
-            Some(file) => file.write_all(&batch.json),
-            None => Ok(()),
-        }
+        let main = self.main.write_all(&batch.main).and_then(|()| self.main.flush());
+        let json = self.json.as_mut().map_or(Ok(()), |file| file.write_all(&batch.json));
+        main.and(json)
     }
 }
 
@@ -158,26 +178,40 @@ impl Shape {
 
 struct Writer {
     outputs: Outputs,
+    requests: Arc<Requests>,
     /// Dropped lines that the log already tells of.
     told: u64,
-    level: Level,
+    /// When it last looked for dropped lines.
+    looked: Instant,
 }
 
 impl Writer {
-    fn run(mut self, receive: &Receiver<Message>) {
+    fn run(mut self, receive: &Receiver<Batch>) {
         loop {
-            match receive.recv_timeout(Duration::from_secs(1)) {
-                Ok(Message::Batch(batch)) => self.write(&batch),
-                Ok(Message::Reopen(settings, answer)) => {
-                    let opened = Outputs::open(&settings).map(|outputs| self.outputs = outputs);
-                    let _ = answer.send(opened);
-                }
-                Err(RecvTimeoutError::Timeout) => self.tell_dropped(),
-                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => {
-                    self.tell_dropped();
-                    return;
-                }
+            let batch = receive.recv_timeout(LOOK);
+            self.reopen();
+            match batch {
+                Ok(batch) => self.write(&batch),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
             }
+            if self.requests.stop.load(Ordering::Acquire) {
+                receive.try_iter().for_each(|batch| self.write(&batch));
+                self.tell_dropped();
+                return;
+            }
+            if self.looked.elapsed() >= LOOK {
+                self.looked = Instant::now();
+                self.tell_dropped();
+            }
+        }
+    }
+
+    fn reopen(&mut self) {
+        let request = lock(&self.requests.reopen).take();
+        if let Some(Reopen { settings, answer }) = request {
+            let opened = Outputs::open(&settings).map(|outputs| self.outputs = outputs);
+            let _ = answer.send(opened);
         }
     }
 
@@ -192,7 +226,7 @@ impl Writer {
         if dropped > self.told {
             let text = format!("{} log lines dropped, {dropped} since start", dropped - self.told);
             let mut batch = Batch::default();
-            push_event(&mut batch, self.outputs.shape, self.level, &text);
+            push_event(&mut batch, self.outputs.shape, Level::Warn, &text);
             if self.outputs.write(&batch).is_ok() {
                 self.told = dropped;
             }
@@ -223,7 +257,7 @@ pub fn install(writer: &LogWriter, settings: &LogSettings) {
 pub fn reshape(settings: &LogSettings) {
     log::set_max_level(settings.level);
     if let Some(events) = EVENTS.get() {
-        *events.shape.lock().unwrap_or_else(PoisonError::into_inner) = Shape::of(settings);
+        *lock(&events.shape) = Shape::of(settings);
     }
 }
 
@@ -236,7 +270,7 @@ impl Log for Events {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            let shape = *self.shape.lock().unwrap_or_else(PoisonError::into_inner);
+            let shape = *lock(&self.shape);
             let mut batch = Batch::default();
             push_event(&mut batch, shape, record.level(), &record.args().to_string());
             self.writer.submit(batch);

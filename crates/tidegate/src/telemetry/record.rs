@@ -4,6 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use log::Level;
+
 use super::log::{Batch, LogWriter, Shape};
 use super::{Tally, access_log};
 use crate::clock::Millis;
@@ -27,6 +29,8 @@ pub struct Recorder {
     /// Whether access lines are written at all: the only question on the fast path.
     access: Cell<bool>,
     events: [EventMeter; 5],
+    /// Requests and connections of which the log tells.
+    said: Cell<(u64, usize)>,
 }
 
 /// How many events of one kind there were in the present second.
@@ -47,6 +51,7 @@ impl Recorder {
             batch: RefCell::new(Batch::default()),
             access: Cell::new(false),
             events: Default::default(),
+            said: Cell::default(),
         };
         recorder.reshape(settings);
         recorder
@@ -106,20 +111,29 @@ impl Recorder {
         let Some(refusal) = &exchange.refusal else { return };
         let row = refusal.code.row();
         self.tally.refusal(refusal.code);
-        let evidence = refusal.evidence.as_deref().unwrap_or(row.title);
-        match row.event {
-            Some(event) => self.event(event, exchange, row.name, evidence, now),
-            None if row.status == 500 => {
-                log::error!("{} for {} ({:016x}): {evidence}", row.name, exchange.peer, exchange.id);
+        let level = match row.event {
+            Some(event) => {
+                if !self.may_say(event, now) {
+                    return;
+                }
+                Level::Warn
             }
-            None => {
-                log::debug!("{} for {} ({:016x}): {evidence}", row.name, exchange.peer, exchange.id);
-            }
+            None if row.status == 500 => Level::Error,
+            None => Level::Debug,
+        };
+        if log::log_enabled!(level) {
+            let kind = row.event.map_or_else(String::new, |event| format!("security {}: ", event.name()));
+            log::log!(
+                level,
+                "{kind}{}",
+                told(exchange, row.name, refusal.evidence.as_deref().unwrap_or(row.title))
+            );
         }
     }
 
-    fn event(&self, event: Event, exchange: &Exchange<'_>, code: &str, evidence: &str, now: Millis) {
-        let Some(meter) = self.events.get(event as usize) else { return };
+    /// Whether an event of this kind may still be written out in this second.
+    fn may_say(&self, event: Event, now: Millis) -> bool {
+        let Some(meter) = self.events.get(event as usize) else { return false };
         let second = now.0 / 1000;
         if meter.second.replace(second) != second {
             let unsaid = meter.seen.replace(0).saturating_sub(EVENTS_PER_SECOND);
@@ -128,16 +142,14 @@ impl Recorder {
             }
         }
         meter.seen.set(meter.seen.get().saturating_add(1));
-        if meter.seen.get() <= EVENTS_PER_SECOND {
-            let mut safe = Vec::new();
-            super::escape::push_text(&mut safe, evidence.as_bytes());
-            let safe = String::from_utf8_lossy(&safe);
-            log::warn!(
-                "security {}: {code} from {} ({:016x}): {safe}",
-                event.name(),
-                exchange.peer,
-                exchange.id
-            );
+        meter.seen.get() <= EVENTS_PER_SECOND
+    }
+
+    /// Says at DEBUG what this worker has done, if that is news.
+    pub fn tell_state(&self, connections: usize) {
+        let state = (self.tally.requests(), connections);
+        if log::log_enabled!(Level::Debug) && self.said.replace(state) != state {
+            log::debug!("{}: {} requests served, {connections} connections open", self.thread, state.0);
         }
     }
 
@@ -151,4 +163,13 @@ impl Recorder {
             self.writer.submit(full);
         }
     }
+}
+
+/// A refusal for the operator. Whatever the client sent is escaped.
+fn told(exchange: &Exchange<'_>, code: &str, evidence: &str) -> String {
+    let mut text = format!("{code} from {} ({:016x}) \"", exchange.peer, exchange.id).into_bytes();
+    access_log::push_line(&mut text, exchange);
+    text.extend(b"\": ");
+    super::escape::push_text(&mut text, evidence.as_bytes());
+    String::from_utf8_lossy(&text).into_owned()
 }

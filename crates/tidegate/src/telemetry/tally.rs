@@ -40,6 +40,11 @@ impl Tally {
         add_one(&self.requests);
     }
 
+    /// Requests so far.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
     /// Counts a stored upload.
     pub fn upload(&self) {
         add_one(&self.uploads);
