@@ -13,6 +13,11 @@ use crate::telemetry::tally::Totals;
 /// Says where the server listens, what it serves, and within which bounds.
 pub fn greet(settings: &Settings, at: &[ListenAddr], uploads: bool, cap: usize, descriptors: Option<u64>) {
     log::info!("{}", block(settings, at, uploads, cap));
+    remark(settings, cap, descriptors);
+}
+
+/// Says what the operator should know of these settings, at start and after a reload.
+pub fn remark(settings: &Settings, cap: usize, descriptors: Option<u64>) {
     for note in &settings.notes {
         log::warn!("{note}");
     }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use tidegate::config::{self, Command, Environment, Exit, Invocation};
-use tidegate::server::Server;
+use tidegate::server::{Server, check_places};
 
 fn main() -> ExitCode {
     match config::parse(std::env::args_os()).and_then(run) {
@@ -20,6 +20,10 @@ fn run(command: Command) -> Result<ExitCode, Exit> {
             let settings = invocation.resolve(&Environment::current())?;
             for note in &settings.notes {
                 tidegate::complain(&format!("warning: {note}"));
+            }
+            if let Err(error) = check_places(&settings) {
+                tidegate::complain(&format!("tidegate: {error}"));
+                return Ok(ExitCode::FAILURE);
             }
             Ok(written(io::stdout().write_all(settings.to_toml().as_bytes())))
         }

@@ -104,10 +104,11 @@ fn stored_files(store: &LocalStore, descriptors: u64) -> Option<Files> {
     Some(Files::new(Arc::new(folder), dress, descriptors))
 }
 
-/// The configured values, without countdown; no `max` where there is none (SPEC H1-3).
+/// The configured values, without countdown; no `max` where there is none (SPEC H1-3). Part of a second counts as
+/// a whole one: `timeout=0` would promise nothing.
 fn keep_alive_fields(idle: Duration, max_requests: Option<u32>) -> Vec<u8> {
     let max = max_requests.map_or_else(String::new, |max| format!(", max={max}"));
-    let seconds = idle.as_secs();
+    let seconds = idle.as_millis().div_ceil(1000);
     format!("Connection: keep-alive\r\nKeep-Alive: timeout={seconds}{max}\r\n").into_bytes()
 }
 

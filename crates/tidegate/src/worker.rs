@@ -4,6 +4,7 @@
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -72,20 +73,22 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts the thread `worker-N`.
+    /// Starts the thread `worker-N`, and waits until it accepts.
     ///
     /// # Errors
-    /// When the system refuses a thread or an event loop.
+    /// When the system refuses a thread, an event loop, or a descriptor.
     pub fn start(start: Start) -> io::Result<Self> {
         let (orders, receive) = mpsc::unbounded_channel();
-        let runtime = move || Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        let (ready, accepts) = sync_channel(1);
         let name = format!("worker-{}", start.number);
         let thread = std::thread::Builder::new().name(name).spawn(move || {
-            let ran = runtime().and_then(|runtime| runtime.block_on(run(start, receive)));
+            let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+            let ran = runtime.and_then(|runtime| runtime.block_on(run(start, receive, &ready)));
             if let Err(error) = ran {
-                log::error!("a worker ended: {error}");
+                let _ = ready.send(Err(error));
             }
         })?;
+        accepts.recv().unwrap_or_else(|_| Err(io::Error::other("a worker ended at once")))?;
         Ok(Self { orders, thread })
     }
 
@@ -100,7 +103,11 @@ impl Worker {
     }
 }
 
-async fn run(start: Start, mut orders: mpsc::UnboundedReceiver<Order>) -> io::Result<()> {
+async fn run(
+    start: Start,
+    mut orders: mpsc::UnboundedReceiver<Order>,
+    ready: &SyncSender<io::Result<()>>,
+) -> io::Result<()> {
     let Start { number, listeners, settings, services, admission, tally, writer, epoch, courtesy } = start;
     let recorder = Recorder::new(tally, format!("worker-{number}"), writer, &settings.log);
     let local = Rc::new(Local::new(Site::new(&settings, &services), Clock::new(epoch), recorder));
@@ -114,6 +121,7 @@ async fn run(start: Start, mut orders: mpsc::UnboundedReceiver<Order>) -> io::Re
         accepting.push(spawn_local(door.accept_until(draining.clone(), backlogs.clone())));
     }
     spawn_local(tick(Rc::clone(&local)));
+    let _ = ready.send(Ok(()));
     while let Some(order) = orders.recv().await {
         match order {
             Order::Reload(settings) => {

@@ -114,6 +114,8 @@ pub(super) fn command() -> clap::Command {
     let server = |command: clap::Command| with_positionals(with_flags(command, everything()));
     let address = [&CONFIG, &PORT, &HOST, &LISTEN];
     server(clap::Command::new("tidegate"))
+        // So that `--port -1` is told what a port is, and not taken for another flag.
+        .allow_negative_numbers(true)
         .version(env!("CARGO_PKG_VERSION"))
         .about(
             "Serves a folder over HTTP, takes JSON uploads, stays up under flood and explains each refusal",

@@ -138,9 +138,21 @@ fn listeners(layers: &Layers) -> Result<Vec<ListenAddr>, ConfigError> {
     let host = layers.one(&t::HOST, host)?;
     let port = layers.one(&t::PORT, number_in(0..=u16::MAX))?;
     if listen_decides(layers) && !listen.is_empty() {
-        return Ok(listen);
+        return Ok(each_once(listen));
     }
     Ok(vec![look_up(layers, &host, port)?])
+}
+
+/// An address named twice is one listener; port 0 is another free port each time.
+fn each_once(listen: Vec<ListenAddr>) -> Vec<ListenAddr> {
+    let mut once: Vec<ListenAddr> = Vec::with_capacity(listen.len());
+    for addr in listen {
+        let any_port = matches!(addr, ListenAddr::Tcp(addr) if addr.port() == 0);
+        if any_port || !once.contains(&addr) {
+            once.push(addr);
+        }
+    }
+    once
 }
 
 fn listen_decides(layers: &Layers) -> bool {

@@ -47,6 +47,12 @@ impl Settings {
             .next()
     }
 
+    /// The keys that differ in `new`.
+    pub fn changed_keys(&self, new: &Settings) -> Vec<&'static str> {
+        let pairs = self.written().into_iter().zip(new.written());
+        pairs.filter(|((_, old), (_, new))| old != new).map(|((flag, _), _)| flag.key).collect()
+    }
+
     /// Every row that a file may hold, in the order of the table.
     fn written(&self) -> Vec<(&'static Flag, Written)> {
         let (limits, log) = (&self.limits, &self.log);

@@ -6,6 +6,8 @@
 //!                                                        │ TERM, INT: not ready ─ delay ─► drain ─► ended, or cut
 //! ```
 
+mod capacity;
+
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -36,6 +38,8 @@ const DRAIN_DEADLINE_PASSED: u8 = 3;
 
 /// Between two lines on the pool's state, of those intervals in which there was work.
 const STATUS_EVERY: Duration = Duration::from_secs(30);
+/// How often the server looks whether its workers live.
+const HEALTH_EVERY: Duration = Duration::from_secs(1);
 /// How often a draining server looks whether its workers have ended.
 const DRAIN_POLL: Duration = Duration::from_millis(5);
 /// How long the pool and the log may take to finish at the very end.
@@ -56,6 +60,9 @@ pub enum StartError {
     /// A log file cannot be opened.
     #[error("cannot open the log: {0}")]
     Log(io::Error),
+    /// The right to do so is missing.
+    #[error("cannot listen on {0}: permission denied; ports below 1024 need root or CAP_NET_BIND_SERVICE")]
+    Denied(ListenAddr),
     /// The system refuses something else.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
@@ -100,7 +107,7 @@ impl Server {
         let (writer, log_thread) = LogWriter::start(&settings.log).map_err(StartError::Log)?;
         logging::install(&writer, &settings.log);
         std::panic::set_hook(Box::new(|panic| log::error!("{panic}")));
-        let cap = seats(&settings, descriptors);
+        let cap = capacity::connections(&settings, descriptors);
         let store = open_store(&settings);
         let services = Services {
             pool: Pool::start(settings.server.threads, settings.server.queue)?,
@@ -108,7 +115,7 @@ impl Server {
             store,
             budget: Budget::new(),
             draining: Draining::default(),
-            descriptors: remembered_files(descriptors, settings.server.workers),
+            descriptors: capacity::remembered_files(descriptors, settings.server.workers),
         };
         let mut server = Self {
             settings: Arc::new(settings),
@@ -125,7 +132,7 @@ impl Server {
         };
         let at: Vec<_> =
             listeners.iter().filter_map(|bound| bound.first()).map(|bound| bound.at.clone()).collect();
-        server.start_workers(listeners, courtesy(descriptors, cap))?;
+        server.start_workers(listeners, capacity::courtesy(descriptors, cap))?;
         greeting::greet(&server.settings, &at, server.services.store.is_some(), cap, descriptors);
         Ok(server)
     }
@@ -164,14 +171,19 @@ impl Server {
             let mut status =
                 tokio::time::interval_at(tokio::time::Instant::now() + STATUS_EVERY, STATUS_EVERY);
             let mut finished = 0;
-            loop {
+            let mut health = tokio::time::interval(HEALTH_EVERY);
+            let asked_by = loop {
                 tokio::select! {
                     _ = hup.recv() => self.reload(),
-                    () = signals.end() => break,
+                    name = signals.end() => break name,
+                    _ = health.tick() => if self.workers.iter().any(Worker::is_finished) {
+                        log::error!("a worker ended, and a server without it would answer some clients only");
+                        return Ok(ExitCode::from(COULD_NOT_START));
+                    },
                     _ = status.tick() => finished = self.tell_status(finished),
                 }
-            }
-            io::Result::Ok(self.drain(&mut signals).await)
+            };
+            io::Result::Ok(self.drain(asked_by, &mut signals).await)
         })?;
         self.finish(code);
         Ok(code)
@@ -180,12 +192,17 @@ impl Server {
     /// Reads the configuration anew and takes it over whole, or not at all.
     fn reload(&mut self) {
         match self.try_reload() {
-            Ok(()) => log::info!("configuration reloaded"),
+            Ok(changed) if changed.is_empty() => {
+                log::info!("configuration reloaded, nothing changed; logs reopened");
+            }
+            Ok(changed) => {
+                log::info!("configuration reloaded, logs reopened; changed: {}", changed.join(", "));
+            }
             Err(why) => log::error!("configuration not reloaded, the old one goes on: {why}"),
         }
     }
 
-    fn try_reload(&mut self) -> Result<(), String> {
+    fn try_reload(&mut self) -> Result<Vec<&'static str>, String> {
         let new = self.invocation.resolve(&Environment::current()).map_err(|error| error.to_string())?;
         if let Some(key) = self.settings.changed_fixed_key(&new) {
             return Err(format!("{key} cannot change while the server runs; restart it for that"));
@@ -198,20 +215,20 @@ impl Server {
             return Err(format!("cannot open the log: {error}"));
         }
         logging::reshape(&new.log);
-        for note in &new.notes {
-            log::warn!("{note}");
-        }
-        self.admission.set_cap(seats(&new, self.descriptors));
+        let cap = capacity::connections(&new, self.descriptors);
+        greeting::remark(&new, cap, self.descriptors);
+        self.admission.set_cap(cap);
         if let Some(store) =
             self.services.store.as_ref().filter(|_| new.uploads.quota != self.settings.uploads.quota)
         {
             store.set_quota(new.uploads.quota);
         }
+        let changed = self.settings.changed_keys(&new);
         self.settings = Arc::new(new);
         for worker in &self.workers {
             worker.order(Order::Reload(Arc::clone(&self.settings)));
         }
-        Ok(())
+        Ok(changed)
     }
 
     /// Says how the pool does, if it did something since `finished` jobs were done.
@@ -227,19 +244,20 @@ impl Server {
     }
 
     /// Ends politely: not ready, then no longer accepting, then everything begun is finished or cut.
-    async fn drain(&self, signals: &mut EndSignals) -> ExitCode {
+    async fn drain(&self, asked_by: &str, signals: &mut EndSignals) -> ExitCode {
         self.services.draining.begin();
         let settings = &self.settings.server;
         if !settings.drain_delay.is_zero() {
-            log::info!("shutting down: /readyz says so; accepting on for {:?}", settings.drain_delay);
+            log::info!("{asked_by} received: /readyz says 503; accepting on for {:?}", settings.drain_delay);
             tokio::select! {
                 () = tokio::time::sleep(settings.drain_delay) => {}
-                () = signals.end() => return cut_short(),
+                _ = signals.end() => return cut_short(),
             }
         }
         let connections = self.admission.connections().0;
         log::info!(
-            "shutting down: {connections} connections, at most {:?} to finish (again to end at once)",
+            "{asked_by} received, shutting down: {connections} connections have {:?} to finish; a second signal \
+             ends at once",
             settings.drain
         );
         for worker in &self.workers {
@@ -257,7 +275,7 @@ impl Server {
                 log::warn!("the drain deadline passed; {left} connections are cut");
                 ExitCode::from(DRAIN_DEADLINE_PASSED)
             }
-            () = signals.end() => cut_short(),
+            _ = signals.end() => cut_short(),
         }
     }
 
@@ -288,11 +306,11 @@ impl EndSignals {
         Ok(Self { int: signal(SignalKind::interrupt())?, term: signal(SignalKind::terminate())? })
     }
 
-    /// Waits for one of them.
-    async fn end(&mut self) {
+    /// Waits for one of them and tells which.
+    async fn end(&mut self) -> &'static str {
         tokio::select! {
-            _ = self.int.recv() => {}
-            _ = self.term.recv() => {}
+            _ = self.int.recv() => "INT",
+            _ = self.term.recv() => "TERM",
         }
     }
 }
@@ -301,6 +319,14 @@ impl EndSignals {
 fn cut_short() -> ExitCode {
     log::warn!("a second signal: ending at once");
     ExitCode::from(DRAIN_DEADLINE_PASSED)
+}
+
+/// Looks whether what the settings name can be had, without taking it: for `tidegate check`.
+///
+/// # Errors
+/// [`StartError`], as a start would give it.
+pub fn check_places(settings: &Settings) -> Result<(), StartError> {
+    open_root(&settings.files.root).map(|_| ())
 }
 
 fn open_root(root: &Path) -> Result<OwnedFd, StartError> {
@@ -316,39 +342,12 @@ fn bind_all(settings: &Settings) -> Result<(Vec<Vec<Bound>>, SocketFiles), Start
         let bound = listener::bind(addr, settings.server.workers, settings.server.backlog);
         all.push(bound.map_err(|error| match error.kind() {
             io::ErrorKind::AddrInUse => StartError::InUse(addr.clone()),
+            io::ErrorKind::PermissionDenied => StartError::Denied(addr.clone()),
             _ => StartError::Listen(addr.clone(), error),
         })?);
         files.remember(addr);
     }
     Ok((all, files))
-}
-
-/// How many connections there may be: what is asked for, or what the limit of open files leaves after a reserve
-/// for files, listeners and logs (SPEC RUN-1).
-fn seats(settings: &Settings, descriptors: Option<u64>) -> usize {
-    /// Descriptors for everything that is not a connection.
-    const RESERVE: u64 = 64;
-    let available = descriptors.unwrap_or(u64::MAX);
-    // Where 64 would be most of what there is, connections get half.
-    let room = available.saturating_sub(RESERVE.min(available / 2)).max(1);
-    let room = usize::try_from(room).unwrap_or(usize::MAX);
-    settings.limits.max_connections.unwrap_or(room).min(room)
-}
-
-/// Connections over the cap that may linger while they are told so: they hold descriptors too, but never most of
-/// those that are left.
-fn courtesy(descriptors: Option<u64>, cap: usize) -> usize {
-    /// Enough for a burst; a flood need not be told one by one.
-    const MOST: usize = 128;
-    let spare =
-        descriptors.map_or(usize::MAX, |all| usize::try_from(all).unwrap_or(usize::MAX).saturating_sub(cap));
-    (spare / 8).min(MOST)
-}
-
-/// Open files that one worker may remember: a sixteenth of the limit in all.
-fn remembered_files(descriptors: Option<u64>, workers: usize) -> u64 {
-    let share = descriptors.unwrap_or(4096) / 16 / (workers as u64).max(1);
-    share.clamp(1, 256)
 }
 
 /// The uploads folder, where it can be had; files are served without it too (SPEC UP-3).

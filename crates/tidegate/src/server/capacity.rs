@@ -1,0 +1,52 @@
+//! How the limit of open files is shared out: connections, answers to those who get no seat, remembered files.
+
+use crate::config::Settings;
+
+/// How many connections there may be: what is asked for, or what the limit of open files leaves after a reserve
+/// for files, listeners and logs (SPEC RUN-1).
+pub(super) fn connections(settings: &Settings, descriptors: Option<u64>) -> usize {
+    /// Descriptors for everything that is not a connection.
+    const RESERVE: u64 = 64;
+    let available = descriptors.unwrap_or(u64::MAX);
+    // Where 64 would be most of what there is, connections get half.
+    let room = available.saturating_sub(RESERVE.min(available / 2)).max(1);
+    let room = usize::try_from(room).unwrap_or(usize::MAX);
+    settings.limits.max_connections.unwrap_or(room).min(room)
+}
+
+/// Connections over the cap that may linger while they are told so: they hold descriptors too, but never most of
+/// those that are left.
+pub(super) fn courtesy(descriptors: Option<u64>, cap: usize) -> usize {
+    /// Enough for a burst; a flood need not be told one by one.
+    const MOST: usize = 128;
+    let spare =
+        descriptors.map_or(usize::MAX, |all| usize::try_from(all).unwrap_or(usize::MAX).saturating_sub(cap));
+    (spare / 8).min(MOST)
+}
+
+/// Open files that one worker may remember: a sixteenth of the limit in all.
+pub(super) fn remembered_files(descriptors: Option<u64>, workers: usize) -> u64 {
+    let share = descriptors.unwrap_or(4096) / 16 / (workers as u64).max(1);
+    share.clamp(1, 256)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn run_1_connections_leave_a_reserve_of_descriptors() {
+        let command = crate::config::parse(["tidegate"].map(Into::into).into_iter());
+        let Ok(crate::config::Command::Serve(invocation)) = command else { panic!("serve is the default") };
+        let mut settings = invocation.resolve(&crate::config::Environment::default()).unwrap();
+        assert_eq!(connections(&settings, Some(20_000)), 10_000);
+        assert_eq!(connections(&settings, Some(1024)), 960);
+        assert_eq!(connections(&settings, Some(64)), 32);
+        assert_eq!(connections(&settings, Some(1)), 1);
+        settings.limits.max_connections = None;
+        assert_eq!(connections(&settings, Some(20_000)), 19_936);
+        assert_eq!(courtesy(Some(64), 32), 4);
+        assert_eq!(courtesy(None, 10), 128);
+        assert_eq!((remembered_files(Some(64), 2), remembered_files(None, 2)), (2, 128));
+    }
+}
