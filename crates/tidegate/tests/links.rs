@@ -117,7 +117,7 @@ fn file_4_no_link_leaves_the_root() {
         let response = server.get(target);
         assert_eq!((response.status, response.code().as_str()), (403, "traversal"), "{target}");
         let id = response.field("x-request-id").unwrap().to_owned();
-        let is_event = |line: &String| line.contains("security traversal") && line.contains(&id);
+        let is_event = |line: &String| line.contains("security: traversal") && line.contains(&id);
         eventually(target, || server.log().iter().any(is_event));
     }
     for target in ["/out", "/top", "/parent"] {

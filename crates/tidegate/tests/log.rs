@@ -116,7 +116,8 @@ fn obs_1_json_has_caddys_shape_and_redacts_secrets() {
     let log = server.log();
     let found = exchanges(&log);
     assert_eq!(found.len(), 2, "{log}");
-    let line = &found[0];
+    // Two workers may have answered, and each hands its lines over on its own.
+    let line = found.iter().find(|line| line["status"] == 200).unwrap();
     assert_eq!((line["level"].as_str(), line["msg"].as_str()), (Some("info"), Some("handled request")));
     let request = &line["request"];
     for (key, value) in [
@@ -137,7 +138,7 @@ fn obs_1_json_has_caddys_shape_and_redacts_secrets() {
     assert_eq!(line["bytes_read"].as_u64(), Some(0));
     assert!(line["ts"].as_f64().unwrap() > 1.7e9 && line["duration"].as_f64().unwrap() > 0.0);
     assert!(line["thread"].as_str().unwrap().starts_with("worker-"));
-    assert_eq!(found[1]["code"], "not_found");
+    assert!(found.iter().any(|line| line["code"] == "not_found"), "{found:?}");
     assert!(!log.contains("top-secret"));
 }
 
@@ -156,7 +157,7 @@ fn obs_1_off_writes_no_access_lines_but_still_events() {
     let (server, addr) = with_page(&["--access-log", "off", "--json-log-file", "j.log"]);
     assert_eq!(ask(addr, "GET /a.html HTTP/1.1\r\n").status, 200);
     assert_eq!(ask(addr, "GET /../x HTTP/1.1\r\n").status, 403);
-    lines(&server, "security traversal", 1);
+    lines(&server, "security: traversal", 1);
     std::thread::sleep(Duration::from_millis(300));
     assert!(!server.log().contains("/a.html"), "{}", server.log());
     let json = std::fs::read_to_string(server.folder.0.join("j.log")).unwrap();
@@ -184,7 +185,7 @@ fn obs_1_levels_in_any_case_choose_what_is_written() {
         let log = server.log();
         let count = |text: &str| log.matches(text).count();
         assert_eq!(
-            (count("\"GET /a.html "), count("security traversal")),
+            (count("\"GET /a.html "), count("security: traversal")),
             (access, warning),
             "{level}: {log}"
         );

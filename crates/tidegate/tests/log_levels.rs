@@ -88,7 +88,7 @@ fn obs_1_client_text_is_escaped_in_debug_lines_too() {
 fn sec_5_a_traversal_line_shows_what_was_asked_for() {
     let mut server = Server::start(&["--access-log", "off"]);
     assert_eq!(server.get("/a/%2e%2e/%2e%2e/etc/passwd").status, 403);
-    let line = server.wait_for_log("security traversal");
+    let line = server.wait_for_log("security: traversal");
     assert!(line.contains(" WARNING ") && line.contains("127.0.0.1"), "{line}");
     assert!(line.contains("etc/passwd"), "the evidence is missing: {line}");
 }

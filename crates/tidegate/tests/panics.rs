@@ -14,7 +14,7 @@ fn armed(point: &str) -> Server {
 }
 
 fn sorted_threads(server: &Server) -> Vec<String> {
-    let mut threads = server.threads();
+    let mut threads: Vec<_> = strace::named_threads(server).into_iter().map(|(_, name)| name).collect();
     threads.sort();
     threads
 }

@@ -80,7 +80,7 @@ fn file_4_every_spelling_of_a_climb_is_403_and_an_event() {
             assert_eq!(client.get("/a.html").text(), "a", "{target}");
             let id = response.field("x-request-id").unwrap().to_owned();
             let is_event = |line: &String| {
-                line.contains("WARNING") && line.contains("security traversal") && line.contains(&id)
+                line.contains("WARNING") && line.contains("security: traversal") && line.contains(&id)
             };
             eventually(target, || server.log().iter().any(is_event));
         }

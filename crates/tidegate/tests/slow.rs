@@ -31,6 +31,9 @@ fn trickle(client: &mut Client, bytes: &[u8], piece: usize, pause: Duration) -> 
         if has_news(client) {
             return Some(begun.elapsed());
         }
+        if begun.elapsed() > support::SOON {
+            break;
+        }
     }
     None
 }

@@ -325,59 +325,6 @@ fn up_3_without_a_folder_files_are_served_and_uploads_are_503() {
 }
 
 #[test]
-fn up_5_the_quota_answers_507_and_takes_uploads_again_when_there_is_room() {
-    let server = Server::start(&["--upload-quota", "100B"]);
-    let body = format!("\"{}\"", "x".repeat(58));
-    let first = stored_name(&server.upload(body.as_bytes()));
-    let response = server.upload(body.as_bytes());
-    assert_eq!((response.status, response.code().as_str()), (507, "quota_exceeded"));
-    assert!(!response.closes());
-    assert_eq!(names(&server.uploads()), std::slice::from_ref(&first));
-    assert_eq!(server.get(&format!("/uploads/{first}")).text(), body);
-    assert_eq!(server.upload(&body.as_bytes()[..0]).status, 400, "a refusal takes nothing of the quota");
-    let small = format!("\"{}\"", "y".repeat(38));
-    stored_name(&server.upload(small.as_bytes()));
-    std::fs::remove_file(server.uploads().join(first)).unwrap();
-    support::eventually("room again", || server.upload(b"1").status == 201);
-}
-
-#[test]
-fn up_5_the_quota_counts_what_lies_there_at_start() {
-    let setup = Setup::new().file("uploads/upload_20200101_000000_aaaaaa.json", "\"0123456789\"");
-    let server = setup.args(&["--upload-quota", "14B"]).start();
-    assert_eq!(server.upload(b"[1]").code(), "quota_exceeded");
-    assert_eq!(server.upload(b"12").status, 201);
-}
-
-/// What an upload that is still under way will take counts too, though the folder does not show it yet.
-#[test]
-fn up_5_the_quota_holds_for_uploads_at_once() {
-    let server = Server::start(&["--upload-quota", "1000B", "--threads", "8"]);
-    let body = format!("\"{}\"", "q".repeat(98));
-    let stored = std::sync::atomic::AtomicU32::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..16 {
-            scope.spawn(|| {
-                for _ in 0..4 {
-                    match server.upload(body.as_bytes()).status {
-                        201 => _ = stored.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
-                        status => assert_eq!(status, 507),
-                    }
-                }
-            });
-        }
-    });
-    let stored = stored.into_inner() as usize;
-    assert_eq!(names(&server.uploads()).len(), stored);
-    assert!((1..=10).contains(&stored), "{stored} hundred bytes in a thousand");
-    // What is left can be used up, one by one, and no more.
-    for _ in stored..10 {
-        support::eventually("room", || server.upload(body.as_bytes()).status == 201);
-    }
-    assert_eq!(server.upload(body.as_bytes()).code(), "quota_exceeded");
-}
-
-#[test]
 fn up_7_a_link_out_of_the_uploads_folder_leads_nowhere() {
     let setup = Setup::new();
     setup.folder.write("secret.json", "\"secret\"");

@@ -86,8 +86,9 @@ pub(super) async fn encoded(connection: &mut Connection) -> Result<(), Gone> {
     .await
 }
 
-/// Sends `range` of `file`, and tells how many bytes went out. A file that changes or ends meanwhile is cut
-/// there: what was promised cannot be kept, and it is never made up (SPEC H1-8, FILE-7).
+/// Sends `range` of `file`, and tells how many bytes went out. A file that is written to or ends meanwhile is cut
+/// there: what was promised cannot be kept, and it is never made up (SPEC H1-8, FILE-7). The cut is a reset, which
+/// throws away what still waits in the socket: pages of the file itself, that now hold other bytes or zeros.
 pub(super) async fn file(
     connection: &mut Connection,
     pool: &Pool,
@@ -99,10 +100,13 @@ pub(super) async fn file(
     while offset < range.end {
         let window = (range.end - offset).min(WINDOW);
         bring_into_memory(pool, file, offset..offset + window).await;
-        if resolve::identity_of(&file.fd).ok() != Some(file.identity) {
+        let sent = window_out(connection, &mut watch, file, &mut offset, window).await;
+        let now = resolve::identity_of(&file.fd);
+        if !now.is_ok_and(|now| file.identity.has_the_bytes_of(&now)) {
+            connection.io.reset_on_close();
             return (offset - range.start, Err(Gone));
         }
-        if window_out(connection, &mut watch, file, &mut offset, window).await.is_err() {
+        if sent.is_err() {
             return (offset - range.start, Err(Gone));
         }
     }

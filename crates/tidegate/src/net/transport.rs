@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -100,6 +101,11 @@ impl Transport {
     /// Says that nothing more will be written (TCP: sends FIN).
     pub fn finish_writing(&self) {
         let _ = each!(self, stream => rustix::net::shutdown(stream, rustix::net::Shutdown::Write));
+    }
+
+    /// Makes the close of this connection a reset, which throws away what was written and not yet sent.
+    pub fn reset_on_close(&self) {
+        let _ = each!(self, stream => socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)));
     }
 
     /// The address on which this connection was accepted; `None` on a unix socket.

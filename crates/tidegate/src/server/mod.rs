@@ -248,7 +248,10 @@ impl Server {
         self.services.draining.begin();
         let settings = &self.settings.server;
         if !settings.drain_delay.is_zero() {
-            log::info!("{asked_by} received: /readyz says 503; accepting on for {:?}", settings.drain_delay);
+            log::info!(
+                "{asked_by} received, shutting down: /readyz says 503; accepting on for {:?}",
+                settings.drain_delay
+            );
             tokio::select! {
                 () = tokio::time::sleep(settings.drain_delay) => {}
                 _ = signals.end() => return cut_short(),
@@ -256,8 +259,8 @@ impl Server {
         }
         let connections = self.admission.connections().0;
         log::info!(
-            "{asked_by} received, shutting down: {connections} connections have {:?} to finish; a second signal \
-             ends at once",
+            "{asked_by} received, shutting down: {connections} connections have {:?} to finish (once more to \
+             end at once)",
             settings.drain
         );
         for worker in &self.workers {

@@ -39,13 +39,9 @@ impl Strace {
     /// Attaches to the threads whose name begins with `threads`, with further arguments for `strace`.
     pub fn attach(server: &Server, threads: &str, args: &[&str]) -> Self {
         let tasks = format!("/proc/{}/task", server.pid());
-        let named: Vec<String> = std::fs::read_dir(&tasks)
-            .unwrap()
-            .map(|task| task.unwrap().file_name().into_string().unwrap())
-            .filter(|task| {
-                let comm = std::fs::read_to_string(format!("{tasks}/{task}/comm")).unwrap_or_default();
-                comm.starts_with(threads)
-            })
+        let named: Vec<String> = named_threads(server)
+            .into_iter()
+            .filter_map(|(task, name)| name.starts_with(threads).then_some(task))
             .collect();
         assert!(!named.is_empty(), "no thread is called {threads}…");
         let output = server.folder.0.join(format!("strace-{threads}.log"));
@@ -86,6 +82,25 @@ impl Drop for Strace {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// The threads of a server by id, with their names; a thread takes its name a moment after it began.
+pub fn named_threads(server: &Server) -> Vec<(String, String)> {
+    let tasks = format!("/proc/{}/task", server.pid());
+    let read = || -> Vec<(String, String)> {
+        let ids =
+            std::fs::read_dir(&tasks).unwrap().map(|task| task.unwrap().file_name().into_string().unwrap());
+        ids.map(|id| {
+            let name = std::fs::read_to_string(format!("{tasks}/{id}/comm")).unwrap_or_default();
+            (id, name.trim().to_owned())
+        })
+        .collect()
+    };
+    // Until then it is called as the main thread is.
+    eventually("every thread has its name", || {
+        read().iter().filter(|(_, name)| name == "tidegate").count() == 1
+    });
+    read()
 }
 
 /// The lines of a trace so far.
