@@ -122,12 +122,11 @@ impl Recorder {
             None => Level::Debug,
         };
         if log::log_enabled!(level) {
-            let kind = row.event.map_or_else(String::new, |event| format!("security {}: ", event.name()));
-            log::log!(
-                level,
-                "{kind}{}",
-                told(exchange, row.name, refusal.evidence.as_deref().unwrap_or(row.title))
-            );
+            // What came before should stand before.
+            self.flush();
+            let alarm = if row.event.is_some() { "security: " } else { "" };
+            let evidence = refusal.evidence.as_deref().unwrap_or(row.title);
+            log::log!(level, "{alarm}{}", told(exchange, row.name, evidence));
         }
     }
 
