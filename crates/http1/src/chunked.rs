@@ -11,8 +11,8 @@
 //! Extensions and trailers are checked against their grammar and dropped: nothing is buffered, so the state is a few
 //! words whatever the peer sends. Every line end is exactly CRLF; the first byte that breaks a rule ends it all.
 
-use crate::connection::BodyEvent;
 use crate::error::{Error, ErrorKind};
+use crate::framing::BodyEvent;
 use crate::grammar::{TCHAR, VALUE, is_blank};
 use crate::limits::Limits;
 

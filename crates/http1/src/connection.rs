@@ -6,7 +6,7 @@
 use crate::chunked::Chunked;
 use crate::encode::{self, Answer, AnswerBody, Framing};
 use crate::error::{Error, ErrorKind};
-use crate::framing::{BodyLength, Expect};
+use crate::framing::{BodyEvent, BodyLength, Expect};
 use crate::head::{self, FieldStorage, Head, Scan};
 use crate::limits::Limits;
 use crate::request_line::Version;
@@ -55,40 +55,6 @@ struct Request {
     persistent: bool,
     /// The client holds its body back until it is asked (RFC 9110 §10.1.1).
     holds_back: bool,
-}
-
-/// A step through a request's body. `consumed` bytes of the input are done with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyEvent {
-    /// `skip` bytes of framing, then `len` bytes of payload, at least 1; both are consumed.
-    Data {
-        /// Framing bytes before the payload.
-        skip: usize,
-        /// Payload bytes.
-        len: usize,
-    },
-    /// All of the input was framing, or there was none; more is needed.
-    More {
-        /// Bytes of the input taken: all of them.
-        consumed: usize,
-    },
-    /// The body is complete.
-    End {
-        /// Bytes of the input that still belonged to the body's framing.
-        consumed: usize,
-    },
-}
-
-impl BodyEvent {
-    /// Bytes of the input that the event took.
-    #[inline]
-    #[must_use]
-    pub const fn consumed(&self) -> usize {
-        match *self {
-            Self::Data { skip, len } => skip + len,
-            Self::More { consumed } | Self::End { consumed } => consumed,
-        }
-    }
 }
 
 /// What was decided about an answer.

@@ -6,7 +6,6 @@
 
 use crate::error::{Error, ErrorKind};
 use crate::grammar::{TCHAR, VALUE, trim};
-use crate::head::Field;
 use crate::request_line::Version;
 
 /// How the body of a request is delimited.
@@ -18,6 +17,43 @@ pub enum BodyLength {
     Exact(u64),
     /// `Transfer-Encoding: chunked`.
     Chunked,
+}
+
+/// A field line: its name as sent, and its value without surrounding white space, as bytes.
+pub type Field<'b> = httparse::Header<'b>;
+
+/// A step through a request's body. `consumed` bytes of the input are done with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyEvent {
+    /// `skip` bytes of framing, then `len` bytes of payload, at least 1; both are consumed.
+    Data {
+        /// Framing bytes before the payload.
+        skip: usize,
+        /// Payload bytes.
+        len: usize,
+    },
+    /// All of the input was framing, or there was none; more is needed.
+    More {
+        /// Bytes of the input taken: all of them.
+        consumed: usize,
+    },
+    /// The body is complete.
+    End {
+        /// Bytes of the input that still belonged to the body's framing.
+        consumed: usize,
+    },
+}
+
+impl BodyEvent {
+    /// Bytes of the input that the event took.
+    #[inline]
+    #[must_use]
+    pub const fn consumed(&self) -> usize {
+        match *self {
+            Self::Data { skip, len } => skip + len,
+            Self::More { consumed } | Self::End { consumed } => consumed,
+        }
+    }
 }
 
 /// What the client expects before it sends its body (RFC 9110 §10.1.1).

@@ -15,16 +15,10 @@ use core::mem::MaybeUninit;
 use memchr::memchr2;
 
 use crate::error::{Error, ErrorKind};
-use crate::framing::{self, BodyLength, Expect};
+use crate::framing::{self, BodyLength, Expect, Field};
 use crate::grammar::{TCHAR, field_fault};
-use crate::limits::Limits;
+use crate::limits::{Limits, MAX_FIELDS};
 use crate::request_line::{self, Version};
-
-/// Upper bound of [`Limits::fields`], and the size of [`FieldStorage`]: 256, as pingora; 8 KiB of stack.
-pub const MAX_FIELDS: usize = 256;
-
-/// A field line: its name as sent, and its value without surrounding white space, as bytes.
-pub type Field<'b> = httparse::Header<'b>;
 
 /// Room for the fields of one head, on the caller's stack. It starts uninitialised, so it costs nothing.
 pub struct FieldStorage<'b>([MaybeUninit<Field<'b>>; MAX_FIELDS]);

@@ -77,11 +77,11 @@ mod request_line;
 mod target;
 
 pub use authority::{Authority, BadAuthority, Host};
-pub use connection::{BodyEvent, Connection, DRAIN_LIMIT, Next, Sent};
+pub use connection::{Connection, DRAIN_LIMIT, Next, Sent};
 pub use encode::{Answer, AnswerBody, CHUNK_END, Framing, LAST_CHUNK, chunk_head, reason};
 pub use error::{Error, ErrorKind};
-pub use framing::{BodyLength, Expect};
-pub use head::{Field, FieldStorage, Head, MAX_FIELDS};
-pub use limits::Limits;
+pub use framing::{BodyEvent, BodyLength, Expect, Field};
+pub use head::{FieldStorage, Head};
+pub use limits::{Limits, MAX_FIELDS};
 pub use request_line::{Version, request_line};
 pub use target::{BadTarget, Target};

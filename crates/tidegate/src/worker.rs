@@ -14,8 +14,8 @@ use tokio::task::spawn_local;
 
 use crate::clock::Clock;
 use crate::config::{ListenAddr, LogSettings, Settings};
+use crate::conn::Connection;
 use crate::conn::deadline::TICK;
-use crate::conn::h1::Connection;
 use crate::conn::local::Local;
 use crate::http::host::Here;
 use crate::limits::Admission;

@@ -4,8 +4,8 @@
 use http1::{BodyLength, Framing, Next};
 
 use super::buffer::Buffer;
+use super::connection::{Connection, Fill, Gone};
 use super::deadline::LINGER;
-use super::h1::{Connection, Fill, Gone};
 use super::{receive, send};
 use crate::clock::Millis;
 use crate::exchange::Exchange;

@@ -11,71 +11,24 @@
 //! The loop's own state is what an idle connection costs: it holds no buffer, and whatever needs more state
 //! than a cached answer does runs in a box of its own.
 
-use std::future::poll_fn;
-use std::rc::Rc;
-use std::task::Poll;
 use std::time::Instant;
 
-use http1::{Answer, AnswerBody, BodyLength, FieldStorage, Framing, Next, Sent};
+use http1::{BodyLength, FieldStorage, Next};
+use tokio::task::coop::consume_budget;
 
 use super::buffer::Buffer;
 use super::complete::Pending;
-use super::deadline::{FIRST_BYTE, Slot};
-use super::local::Local;
-use super::{linger, send};
-use crate::clock::Millis;
+use super::connection::{Connection, Fill, Gone};
+use super::linger;
 use crate::exchange::Exchange;
-use crate::http::host::Here;
 use crate::http::reject::Extra;
-use crate::http::{Code, Reject, Reply, Request, Response};
-use crate::limits::Permit;
-use crate::net::{Peer, Transport};
+use crate::http::{Code, Reject, Reply, Request};
 use crate::pipeline::{self, Arrival};
 use crate::site::Site;
 
 /// Encoded answers that may wait while further pipelined requests are judged; beyond that they are sent
 /// first, so that a client that does not read is not read from.
 const HIGH_WATER: usize = 64 * 1024;
-
-/// One HTTP/1 connection.
-pub struct Connection {
-    pub(super) io: Transport,
-    pub(super) proto: http1::Connection,
-    pub(super) local: Rc<Local>,
-    pub(super) slot: Slot,
-    /// Encoded and not yet sent.
-    pub(super) out: Vec<u8>,
-    /// The seat; a connection that got none is only told so.
-    permit: Option<Permit>,
-    peer: Peer,
-    here: Here,
-    served: u32,
-    /// A head has begun to arrive, and its deadline runs.
-    in_head: bool,
-    /// A request is being answered, or the connection is on its way out: it is not idle.
-    pub(super) in_request: bool,
-    /// The client announced that it expects no further answer.
-    client_closes: bool,
-    /// When something last happened.
-    now: Millis,
-}
-
-/// What came of waiting for bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fill {
-    /// There are more.
-    Bytes,
-    /// There will be none.
-    End,
-    /// The deadline passed.
-    Late,
-    /// The connection is idle and must make room.
-    Leave,
-}
-
-/// Nothing is left to say: the peer is gone, or nothing was asked.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Gone;
 
 /// What came of looking at the bytes received.
 enum Step<'b> {
@@ -100,28 +53,6 @@ enum Turn {
 }
 
 impl Connection {
-    /// A connection just accepted at `here`. Without `permit` it can only be [turned away](Self::turn_away).
-    pub fn new(io: Transport, peer: Peer, here: Here, permit: Option<Permit>, local: &Rc<Local>) -> Self {
-        let now = local.clock.now();
-        let slot = local.deadlines.slot();
-        slot.set(now.after(FIRST_BYTE));
-        Self {
-            io,
-            proto: http1::Connection::new(),
-            local: Rc::clone(local),
-            slot,
-            out: Vec::new(),
-            permit,
-            peer,
-            here,
-            served: 0,
-            in_head: false,
-            in_request: false,
-            client_closes: false,
-            now,
-        }
-    }
-
     /// Serves requests until either side has enough, then closes.
     pub async fn serve(&mut self) {
         if let Ok(rest) = self.converse().await {
@@ -161,6 +92,8 @@ impl Connection {
                 if self.out.len() >= HIGH_WATER {
                     self.flush().await?;
                 }
+                // A client that pipelines without end takes turns with the others.
+                consume_budget().await;
             }
             self.flush().await?;
             self.await_head(&site, &mut input);
@@ -192,35 +125,6 @@ impl Connection {
             self.in_head = true;
             self.slot.set(self.local.clock.now().after(site.header_timeout));
         }
-    }
-
-    /// Waits for bytes from the peer.
-    pub(super) async fn fill(&mut self, input: &mut Buffer) -> Fill {
-        let between = input.is_empty() && !self.in_request;
-        let filled = poll_fn(|cx| {
-            let room = self.local.room();
-            match self.local.buffers.receive(input, room, |spare| self.io.poll_read(cx, spare)) {
-                Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Fill::End),
-                Poll::Ready(Ok(_)) => Poll::Ready(Fill::Bytes),
-                Poll::Pending if self.slot.is_over(cx) => Poll::Ready(Fill::Late),
-                Poll::Pending if between && self.must_leave() => Poll::Ready(Fill::Leave),
-                Poll::Pending => {
-                    if let Some(permit) = self.permit.as_ref().filter(|_| between) {
-                        permit.idle(self.now, cx.waker());
-                    }
-                    Poll::Pending
-                }
-            }
-        });
-        match filled.await {
-            // Its seat was given away while the bytes were on their way: as if they had come too late.
-            Fill::Bytes if between && !self.permit.as_ref().is_none_or(Permit::busy) => Fill::Leave,
-            filled => filled,
-        }
-    }
-
-    fn must_leave(&self) -> bool {
-        self.local.is_draining() || self.permit.as_ref().is_some_and(Permit::evicted)
     }
 
     /// Judges the bytes received, and answers if that needs nothing else.
@@ -255,61 +159,11 @@ impl Connection {
         }
     }
 
-    /// Encodes the head of `response`, and its body where that is in memory.
-    pub(super) fn encode(&mut self, site: &Site, response: &Response, exchange: &mut Exchange<'_>) -> Sent {
-        if self.out.capacity() == 0 {
-            self.out = self.local.buffers.take_output();
-        }
-        self.served = self.served.saturating_add(1);
-        let close = response.close || self.served >= site.max_requests || self.local.is_draining();
-        let common = self.local.clock.common_fields();
-        let answer = Answer {
-            status: response.status,
-            fields: &[&common, response.fields.as_bytes()],
-            body: response.body.length().map_or(AnswerBody::None, AnswerBody::Exact),
-            close,
-            keep_alive: &site.keep_alive_fields,
-        };
-        let sent = self.proto.answer(&mut self.out, &answer);
-        exchange.answered(response);
-        if let (Some(bytes), Framing::Exact(length)) = (response.body.bytes(), sent.framing) {
-            self.out.extend_from_slice(bytes);
-            exchange.bytes = length;
-        }
-        sent
-    }
-
     /// 408 for a head that did not come to its end in time.
     fn refuse_late(&mut self, input: &[u8]) {
         let reject = Reject::new(Code::SlowHead, "The head of the request did not arrive in time.")
             .seen(format!("{} bytes of a head in time", input.len()));
         self.refuse_unread(&reject, Some(input));
-    }
-
-    /// Refuses what could not be read as a request, and closes.
-    fn refuse_unread(&mut self, reject: &Reject, input: Option<&[u8]>) {
-        let mut exchange = Exchange::begin(self.local.ids.next(), self.peer, Instant::now());
-        exchange.line = input.and_then(http1::request_line);
-        let response = pipeline::refuse(reject, None, exchange.id);
-        let site = self.local.site();
-        self.encode(&site, &response, &mut exchange);
-        self.record(&exchange);
-    }
-
-    pub(super) fn record(&self, exchange: &Exchange<'_>) {
-        let ended = Instant::now();
-        self.local.recorder.record(exchange, ended, self.local.clock.at(ended));
-    }
-
-    /// Sends what is encoded.
-    pub(super) async fn flush(&mut self) -> Result<(), Gone> {
-        if self.out.is_empty() {
-            return Ok(());
-        }
-        send::encoded(self).await?;
-        let out = std::mem::take(&mut self.out);
-        self.local.buffers.give_back_output(out);
-        Ok(())
     }
 
     /// Closes: at once where the client expects no more and sends no more, else politely.

@@ -3,8 +3,8 @@
 //! very answer that tells it why.
 
 use super::buffer::Buffer;
+use super::connection::{Connection, Fill};
 use super::deadline::LINGER;
-use super::h1::{Connection, Fill};
 
 /// Beyond the largest body: a client that sent just one byte too many should still learn so.
 const SLACK: u64 = http1::DRAIN_LIMIT;

@@ -1,15 +1,18 @@
 //! Connections: the driver of each protocol version, its deadlines, and what every connection of a worker
 //! shares.
 //!
-//! `h1` the HTTP/1 driver, one linear loop · `complete` answers that take more than a look · `receive` bodies in · `send` bytes and files out · `linger` the
+//! `connection` the state of one · `h1` the HTTP/1 driver, one linear loop · `complete` answers that take more than a look · `receive` bodies in · `send` bytes and files out · `linger` the
 //! polite close · `deadline` when to give up · `buffer` memory that idle connections do not hold · `local`
 //! what one worker's connections share.
 
 pub mod buffer;
 mod complete;
+pub mod connection;
 pub mod deadline;
 pub mod h1;
 pub mod linger;
 pub mod local;
 pub mod receive;
 pub mod send;
+
+pub use connection::Connection;

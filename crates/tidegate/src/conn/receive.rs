@@ -3,8 +3,8 @@
 use http1::{BodyEvent, BodyLength};
 
 use super::buffer::Buffer;
+use super::connection::{Connection, Fill};
 use super::deadline::body_deadline;
-use super::h1::{Connection, Fill};
 use crate::handlers::upload;
 use crate::http::{Code, Reject};
 use crate::site::Site;

@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 
 use rustix::io::{Errno, ReadWriteFlags};
 
+use super::connection::{Connection, Gone};
 use super::deadline::{Slot, WritePace};
-use super::h1::{Connection, Gone};
 use crate::clock::Clock;
 use crate::handlers::files::resolve;
 use crate::http::response::OpenFile;
@@ -65,25 +65,37 @@ impl Watch {
     }
 }
 
-/// Sends all that `connection` has encoded.
-pub(super) async fn encoded(connection: &mut Connection) -> Result<(), Gone> {
-    let Connection { io, out, slot, local, .. } = connection;
-    let mut watch = Watch::new();
-    let mut sent = 0;
-    poll_fn(|cx| {
-        while let Some(rest) = out.get(sent..).filter(|rest| !rest.is_empty()) {
-            match io.poll_write(cx, rest) {
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Gone)),
-                Poll::Ready(Ok(count)) => {
-                    sent += count;
-                    watch.add(count);
-                }
-                Poll::Pending => return watch.wait(cx, io, slot, &local.clock),
-            }
+impl Connection {
+    /// Sends what is encoded.
+    pub(super) async fn flush(&mut self) -> Result<(), Gone> {
+        if self.out.is_empty() {
+            return Ok(());
         }
-        Poll::Ready(Ok(()))
-    })
-    .await
+        self.write_out().await?;
+        let out = std::mem::take(&mut self.out);
+        self.local.buffers.give_back_output(out);
+        Ok(())
+    }
+
+    async fn write_out(&mut self) -> Result<(), Gone> {
+        let Self { io, out, slot, local, .. } = self;
+        let mut watch = Watch::new();
+        let mut sent = 0;
+        poll_fn(|cx| {
+            while let Some(rest) = out.get(sent..).filter(|rest| !rest.is_empty()) {
+                match io.poll_write(cx, rest) {
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Gone)),
+                    Poll::Ready(Ok(count)) => {
+                        sent += count;
+                        watch.add(count);
+                    }
+                    Poll::Pending => return watch.wait(cx, io, slot, &local.clock),
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
 }
 
 /// Sends `range` of `file`, and tells how many bytes went out. A file that is written to or ends meanwhile is cut

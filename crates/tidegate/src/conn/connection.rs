@@ -1,0 +1,153 @@
+//! One connection's state, and what every part of the driver does with it: wait for bytes, encode an answer,
+//! write an exchange down.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Instant;
+
+use http1::{Answer, AnswerBody, Framing, Sent};
+
+use super::buffer::Buffer;
+use super::deadline::{FIRST_BYTE, Slot};
+use super::local::Local;
+use crate::clock::Millis;
+use crate::exchange::Exchange;
+use crate::http::host::Here;
+use crate::http::{Reject, Response};
+use crate::limits::Permit;
+use crate::net::{Peer, Transport};
+use crate::pipeline;
+use crate::site::Site;
+
+/// One HTTP/1 connection.
+pub struct Connection {
+    pub(super) io: Transport,
+    pub(super) proto: http1::Connection,
+    pub(super) local: Rc<Local>,
+    pub(super) slot: Slot,
+    /// Encoded and not yet sent.
+    pub(super) out: Vec<u8>,
+    /// The seat; a connection that got none is only told so.
+    permit: Option<Permit>,
+    pub(super) peer: Peer,
+    pub(super) here: Here,
+    served: u32,
+    /// A head has begun to arrive, and its deadline runs.
+    pub(super) in_head: bool,
+    /// A request is being answered, or the connection is on its way out: it is not idle.
+    pub(super) in_request: bool,
+    /// The client announced that it expects no further answer.
+    pub(super) client_closes: bool,
+    /// When something last happened.
+    pub(super) now: Millis,
+}
+
+/// What came of waiting for bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fill {
+    /// There are more.
+    Bytes,
+    /// There will be none.
+    End,
+    /// The deadline passed.
+    Late,
+    /// The connection is idle and must make room.
+    Leave,
+}
+
+/// Nothing is left to say: the peer is gone, or nothing was asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gone;
+
+impl Connection {
+    /// A connection just accepted at `here`. Without `permit` it can only be [turned away](Self::turn_away).
+    pub fn new(io: Transport, peer: Peer, here: Here, permit: Option<Permit>, local: &Rc<Local>) -> Self {
+        let now = local.clock.now();
+        let slot = local.deadlines.slot();
+        slot.set(now.after(FIRST_BYTE));
+        Self {
+            io,
+            proto: http1::Connection::new(),
+            local: Rc::clone(local),
+            slot,
+            out: Vec::new(),
+            permit,
+            peer,
+            here,
+            served: 0,
+            in_head: false,
+            in_request: false,
+            client_closes: false,
+            now,
+        }
+    }
+
+    /// Waits for bytes from the peer.
+    pub(super) async fn fill(&mut self, input: &mut Buffer) -> Fill {
+        let between = input.is_empty() && !self.in_request;
+        let filled = poll_fn(|cx| {
+            let room = self.local.room();
+            match self.local.buffers.receive(input, room, |spare| self.io.poll_read(cx, spare)) {
+                Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Fill::End),
+                Poll::Ready(Ok(_)) => Poll::Ready(Fill::Bytes),
+                Poll::Pending if self.slot.is_over(cx) => Poll::Ready(Fill::Late),
+                Poll::Pending if between && self.must_leave() => Poll::Ready(Fill::Leave),
+                Poll::Pending => {
+                    if let Some(permit) = self.permit.as_ref().filter(|_| between) {
+                        permit.idle(self.now, cx.waker());
+                    }
+                    Poll::Pending
+                }
+            }
+        });
+        match filled.await {
+            // Its seat was given away while the bytes were on their way: as if they had come too late.
+            Fill::Bytes if between && !self.permit.as_ref().is_none_or(Permit::busy) => Fill::Leave,
+            filled => filled,
+        }
+    }
+
+    fn must_leave(&self) -> bool {
+        self.local.is_draining() || self.permit.as_ref().is_some_and(Permit::evicted)
+    }
+
+    /// Encodes the head of `response`, and its body where that is in memory.
+    pub(super) fn encode(&mut self, site: &Site, response: &Response, exchange: &mut Exchange<'_>) -> Sent {
+        if self.out.capacity() == 0 {
+            self.out = self.local.buffers.take_output();
+        }
+        self.served = self.served.saturating_add(1);
+        let close = response.close || self.served >= site.max_requests || self.local.is_draining();
+        let common = self.local.clock.common_fields();
+        let answer = Answer {
+            status: response.status,
+            fields: &[&common, response.fields.as_bytes()],
+            body: response.body.length().map_or(AnswerBody::None, AnswerBody::Exact),
+            close,
+            keep_alive: &site.keep_alive_fields,
+        };
+        let sent = self.proto.answer(&mut self.out, &answer);
+        exchange.answered(response);
+        if let (Some(bytes), Framing::Exact(length)) = (response.body.bytes(), sent.framing) {
+            self.out.extend_from_slice(bytes);
+            exchange.bytes = length;
+        }
+        sent
+    }
+
+    /// Refuses what could not be read as a request, and closes.
+    pub(super) fn refuse_unread(&mut self, reject: &Reject, input: Option<&[u8]>) {
+        let mut exchange = Exchange::begin(self.local.ids.next(), self.peer, Instant::now());
+        exchange.line = input.and_then(http1::request_line);
+        let response = pipeline::refuse(reject, None, exchange.id);
+        let site = self.local.site();
+        self.encode(&site, &response, &mut exchange);
+        self.record(&exchange);
+    }
+
+    pub(super) fn record(&self, exchange: &Exchange<'_>) {
+        let ended = Instant::now();
+        self.local.recorder.record(exchange, ended, self.local.clock.at(ended));
+    }
+}
