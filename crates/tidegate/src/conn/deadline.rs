@@ -29,7 +29,7 @@ pub fn body_deadline(started: Millis, received: u64) -> Millis {
     Millis(started.after(BODY_GRACE).0.saturating_add(received.saturating_mul(1000) / LEAST_PACE))
 }
 
-/// The pace of an answer: in each window the peer must take [`LEAST_PACE`] bytes per second.
+/// The pace of an answer: in each window of 30 s the peer must take 1 KiB per second.
 #[derive(Clone, Copy, Debug)]
 pub struct WritePace {
     window: Millis,

@@ -1,5 +1,5 @@
 //! Who answers what: one module per kind of route. A handler gets the request, answers now, later, or after
-//! the body, and says what it refuses by a [`Reject`](crate::http::Reject).
+//! the body, and says what it refuses by a [`Reject`].
 
 pub mod files;
 pub mod health;

@@ -19,7 +19,7 @@ pub struct Identity {
 
 /// A change within this time before the look may be followed by another that leaves the same stamps: the
 /// kernel stamps files with a clock that ticks every 1 to 10 ms.
-const STAMP_TICK: Duration = Duration::from_millis(20);
+pub const STAMP_TICK: Duration = Duration::from_millis(20);
 
 impl Identity {
     /// Whether `later`, seen behind the same descriptor, has the same bytes. A file that is replaced or renamed

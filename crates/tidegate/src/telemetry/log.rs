@@ -101,7 +101,7 @@ impl LogWriter {
     /// Opens the outputs anew, as after a rotation, and tells how that went; on an error the old ones stay.
     ///
     /// # Errors
-    /// When a file cannot be opened, or the writer is stuck in a write for longer than [`PATIENCE`].
+    /// When a file cannot be opened, or the writer is stuck in a write for longer than two seconds.
     pub fn reopen(&self, settings: &LogSettings) -> io::Result<()> {
         let (answer, wait) = sync_channel(1);
         *lock(&self.requests.reopen) = Some(Reopen { settings: settings.clone(), answer });

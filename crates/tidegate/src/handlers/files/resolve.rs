@@ -10,11 +10,12 @@
 use std::borrow::Cow;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::SystemTime;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 
-use crate::http::validators::Identity;
+use crate::http::validators::{Identity, STAMP_TICK};
 
 /// Files up to this size are kept in memory; larger ones go out by `sendfile`. 64 KiB is where one copy
 /// costs as much as the extra system call.
@@ -183,14 +184,29 @@ fn opens_at_once(path: &OwnedFd) -> bool {
 }
 
 /// Reads a small file whole, and tells which version was read; a larger one is left alone.
+///
+/// A write stamps the file before it copies its bytes, so what is read just after a change may be half of one
+/// and half of the other under one stamp: a file that changed this very moment is waited for, once.
 fn read_small(
     fd: &OwnedFd,
     mut before: Identity,
     effort: Effort,
 ) -> rustix::io::Result<(Identity, Option<Vec<u8>>)> {
+    let mut waited = false;
     for _ in 0..READ_TRIES {
         if before.size > SMALL {
             return Ok((before, None));
+        }
+        if before.is_fresh_change(SystemTime::now()) {
+            if effort == Effort::Cached {
+                return Err(Errno::AGAIN);
+            }
+            if std::mem::replace(&mut waited, true) {
+                break;
+            }
+            std::thread::sleep(STAMP_TICK);
+            before = inspect(fd)?.1;
+            continue;
         }
         let content = read_all(fd, before.size, effort)?;
         let after = inspect(fd)?.1;
