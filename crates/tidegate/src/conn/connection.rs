@@ -108,8 +108,10 @@ impl Connection {
         }
     }
 
+    /// Whether an idle connection must make room. A drain leaves those a last answer whose request is there already,
+    /// though the event loop has not said so.
     fn must_leave(&self) -> bool {
-        self.local.is_draining() || self.permit.as_ref().is_some_and(Permit::evicted)
+        self.permit.as_ref().is_some_and(Permit::evicted) || self.local.is_draining() && !self.io.has_unread()
     }
 
     /// Encodes the head of `response`, and its body where that is in memory.

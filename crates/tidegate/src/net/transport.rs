@@ -103,6 +103,14 @@ impl Transport {
         let _ = each!(self, stream => rustix::net::shutdown(stream, rustix::net::Shutdown::Write));
     }
 
+    /// Whether bytes wait to be read.
+    pub fn has_unread(&self) -> bool {
+        use rustix::net::{RecvFlags, recv};
+        let mut byte = [0_u8];
+        let look = each!(self, stream => recv(stream, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT));
+        look.is_ok_and(|(count, _)| count > 0)
+    }
+
     /// Makes the close of this connection a reset, which throws away what was written and not yet sent.
     pub fn reset_on_close(&self) {
         let _ = each!(self, stream => socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)));

@@ -86,13 +86,22 @@ pub struct Server {
 impl Server {
     /// Runs until a signal ends it; the exit code says how.
     pub fn run(invocation: Invocation, settings: Settings) -> ExitCode {
-        match Self::start(invocation, settings).and_then(|server| Ok(server.watch()?)) {
-            Ok(code) => code,
-            Err(error) => {
-                crate::complain(&format!("tidegate: {error}"));
-                ExitCode::from(COULD_NOT_START)
-            }
-        }
+        Self::start_and_watch(invocation, settings).unwrap_or_else(|error| {
+            crate::complain(&format!("tidegate: {error}"));
+            ExitCode::from(COULD_NOT_START)
+        })
+    }
+
+    fn start_and_watch(invocation: Invocation, settings: Settings) -> Result<ExitCode, StartError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            // A signal that comes from here on is heard, if only when the server has started.
+            let mut signals = Signals::new()?;
+            let mut server = Self::start(invocation, settings)?;
+            let code = server.watch(&mut signals).await;
+            server.finish(code);
+            Ok(code)
+        })
     }
 
     /// Binds and starts everything, or nothing.
@@ -163,30 +172,24 @@ impl Server {
     }
 
     /// Listens to signals until the server has ended.
-    fn watch(mut self) -> io::Result<ExitCode> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let code = runtime.block_on(async {
-            let mut signals = EndSignals::new()?;
-            let mut hup = signal(SignalKind::hangup())?;
-            let mut status =
-                tokio::time::interval_at(tokio::time::Instant::now() + STATUS_EVERY, STATUS_EVERY);
-            let mut finished = 0;
-            let mut health = tokio::time::interval(HEALTH_EVERY);
-            let asked_by = loop {
-                tokio::select! {
-                    _ = hup.recv() => self.reload(),
-                    name = signals.end() => break name,
-                    _ = health.tick() => if self.workers.iter().any(Worker::is_finished) {
-                        log::error!("a worker ended, and a server without it would answer some clients only");
-                        return Ok(ExitCode::from(COULD_NOT_START));
-                    },
-                    _ = status.tick() => finished = self.tell_status(finished),
-                }
-            };
-            io::Result::Ok(self.drain(asked_by, &mut signals).await)
-        })?;
-        self.finish(code);
-        Ok(code)
+    async fn watch(&mut self, signals: &mut Signals) -> ExitCode {
+        let mut status = tokio::time::interval_at(tokio::time::Instant::now() + STATUS_EVERY, STATUS_EVERY);
+        let mut health = tokio::time::interval(HEALTH_EVERY);
+        let mut finished = 0;
+        let asked_by = loop {
+            tokio::select! {
+                signal = signals.next() => match signal {
+                    Asked::Reload => self.reload(),
+                    Asked::End(name) => break name,
+                },
+                _ = health.tick() => if self.workers.iter().any(Worker::is_finished) {
+                    log::error!("a worker ended, and a server without it would answer some clients only");
+                    return ExitCode::from(COULD_NOT_START);
+                },
+                _ = status.tick() => finished = self.tell_status(finished),
+            }
+        };
+        self.drain(asked_by, signals).await
     }
 
     /// Reads the configuration anew and takes it over whole, or not at all.
@@ -244,7 +247,7 @@ impl Server {
     }
 
     /// Ends politely: not ready, then no longer accepting, then everything begun is finished or cut.
-    async fn drain(&self, asked_by: &str, signals: &mut EndSignals) -> ExitCode {
+    async fn drain(&self, asked_by: &str, signals: &mut Signals) -> ExitCode {
         self.services.draining.begin();
         let settings = &self.settings.server;
         if !settings.drain_delay.is_zero() {
@@ -254,7 +257,7 @@ impl Server {
             );
             tokio::select! {
                 () = tokio::time::sleep(settings.drain_delay) => {}
-                _ = signals.end() => return cut_short(),
+                () = signals.end() => return cut_short(),
             }
         }
         let connections = self.admission.connections().0;
@@ -278,7 +281,7 @@ impl Server {
                 log::warn!("the drain deadline passed; {left} connections are cut");
                 ExitCode::from(DRAIN_DEADLINE_PASSED)
             }
-            _ = signals.end() => cut_short(),
+            () = signals.end() => cut_short(),
         }
     }
 
@@ -298,23 +301,40 @@ impl Server {
     }
 }
 
-/// The signals that ask for the end.
-struct EndSignals {
+/// The signals that the server hears.
+struct Signals {
+    hup: Signal,
     int: Signal,
     term: Signal,
 }
 
-impl EndSignals {
+/// What a signal asks for.
+enum Asked {
+    Reload,
+    /// By the signal of this name.
+    End(&'static str),
+}
+
+impl Signals {
     fn new() -> io::Result<Self> {
-        Ok(Self { int: signal(SignalKind::interrupt())?, term: signal(SignalKind::terminate())? })
+        Ok(Self {
+            hup: signal(SignalKind::hangup())?,
+            int: signal(SignalKind::interrupt())?,
+            term: signal(SignalKind::terminate())?,
+        })
     }
 
-    /// Waits for one of them and tells which.
-    async fn end(&mut self) -> &'static str {
+    async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.int.recv() => "INT",
-            _ = self.term.recv() => "TERM",
+            _ = self.hup.recv() => Asked::Reload,
+            _ = self.int.recv() => Asked::End("INT"),
+            _ = self.term.recv() => Asked::End("TERM"),
         }
+    }
+
+    /// Waits for one that asks for the end.
+    async fn end(&mut self) {
+        while matches!(self.next().await, Asked::Reload) {}
     }
 }
 
