@@ -52,7 +52,7 @@ fn json(reject: &Reject) -> String {
     let row = reject.code.row();
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let mut body = format!(
-        "{{\"type\":\"about:blank#{name}\",\"title\":{title},\"status\":{status},\"code\":\"{name}\",\"detail\":{detail}",
+        "{{\"type\":\"urn:tidegate:{name}\",\"title\":{title},\"status\":{status},\"code\":\"{name}\",\"detail\":{detail}",
         name = row.name,
         title = quoted(row.title),
         status = row.status,
