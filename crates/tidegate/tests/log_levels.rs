@@ -95,12 +95,6 @@ fn sec_5_a_traversal_line_shows_what_was_asked_for() {
 
 #[test]
 fn obs_5_the_pool_tells_its_state_after_work_and_only_then() {
-    if std::env::var("TIDEGATE_LONG_TESTS").as_deref() != Ok("1") {
-        println!(
-            "skipped: obs_5_the_pool_tells_its_state_after_work_and_only_then needs TIDEGATE_LONG_TESTS=1"
-        );
-        return;
-    }
     let server = Server::start(&[]);
     let begun = Instant::now();
     let status = || lines_with(&server, "thread pool status: busy 0/10, queue 0/100");
