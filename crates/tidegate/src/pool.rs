@@ -116,8 +116,6 @@ impl Pool {
     /// When the system refuses a thread; the pool then keeps the threads it has.
     pub fn resize(&self, size: usize, queue_limit: usize) -> std::io::Result<()> {
         let mut state = self.shared.lock();
-        state.queue_limit = queue_limit;
-        state.size = size;
         while state.doing.len() < size {
             let index = state.doing.len();
             let shared = Arc::clone(&self.shared);
@@ -126,7 +124,10 @@ impl Pool {
                 .spawn(move || shared.work(index))?;
             state.doing.push(None);
             state.threads.push(thread);
+            state.size = state.size.max(index + 1);
         }
+        state.size = size;
+        state.queue_limit = queue_limit;
         drop(state);
         self.shared.work.notify_all();
         Ok(())
@@ -236,6 +237,13 @@ impl Shared {
     fn work(&self, index: usize) {
         let mut state = self.lock();
         loop {
+            // Threads leave from the top, so that the names stay 0 to size - 1; also while there is work.
+            if state.doing.len() > state.size && index + 1 == state.doing.len() && !state.closed {
+                state.doing.pop();
+                state.threads.pop();
+                self.work.notify_all();
+                return;
+            }
             if let Some(job) = state.queue.pop_front() {
                 if let Some(doing) = state.doing.get_mut(index) {
                     *doing = Some(job.what);
@@ -252,11 +260,6 @@ impl Shared {
                     *doing = None;
                 }
             } else if state.closed {
-                return;
-            } else if state.doing.len() > state.size && index + 1 == state.doing.len() {
-                // Threads leave from the top, so that the names stay 0 to size - 1.
-                state.doing.pop();
-                self.work.notify_all();
                 return;
             } else {
                 state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);

@@ -27,7 +27,7 @@ pub struct Services {
     pub budget: Budget,
     /// Whether the server is on its way out.
     pub draining: Draining,
-    /// Open files that one worker may remember.
+    /// Open files that each cache of a worker may remember.
     pub descriptors: u64,
 }
 

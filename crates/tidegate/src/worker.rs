@@ -209,7 +209,7 @@ impl Door {
 impl Inside {
     fn welcome(&self, at: &ListenAddr, io: Transport, peer: Peer) {
         let here = here(at, &io);
-        match self.admission.admit() {
+        match self.admission.admit(self.local.clock.now()) {
             Ok(permit) => {
                 let mut connection = Connection::new(io, peer, here, Some(permit), &self.local);
                 spawn_local(async move { connection.serve().await });

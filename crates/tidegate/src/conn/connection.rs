@@ -148,8 +148,10 @@ impl Connection {
         self.record(&exchange);
     }
 
-    pub(super) fn record(&self, exchange: &Exchange<'_>) {
+    pub(super) fn record(&mut self, exchange: &Exchange<'_>) {
         let ended = Instant::now();
-        self.local.recorder.record(exchange, ended, self.local.clock.at(ended));
+        // From here on the connection is idle, however long the answer took.
+        self.now = self.local.clock.at(ended);
+        self.local.recorder.record(exchange, ended, self.now);
     }
 }

@@ -14,6 +14,8 @@ use crate::clock::Millis;
 pub const FIRST_BYTE: Duration = Duration::from_secs(10);
 /// For how long input is read and dropped after the last answer (SPEC H1-9).
 pub const LINGER: Duration = Duration::from_secs(2);
+/// Bytes that a peer must take in each such time to be waited for longer.
+pub const LINGER_PACE: u64 = LEAST_PACE * LINGER.as_secs();
 /// How often the table is scanned: how late a deadline may be noticed.
 pub const TICK: Duration = Duration::from_millis(100);
 

@@ -23,6 +23,7 @@ use super::linger;
 use crate::exchange::Exchange;
 use crate::http::reject::Extra;
 use crate::http::{Code, Reject, Reply, Request};
+use crate::net::sys;
 use crate::pipeline::{self, Arrival};
 use crate::site::Site;
 
@@ -171,9 +172,14 @@ impl Connection {
         let nothing_more = self.client_closes && input.is_empty() && self.proto.body_finished();
         self.local.buffers.give_back(&mut input);
         self.in_request = true;
-        if self.flush().await.is_ok() && !nothing_more {
+        if self.flush().await.is_ok() && !(nothing_more && self.all_left()) {
             Box::pin(linger::linger(self)).await;
         }
+    }
+
+    /// Whether all that was written has left this machine's socket: a close cannot take it back then.
+    fn all_left(&self) -> bool {
+        sys::unsent_yet(&self.io).unwrap_or(0) == 0
     }
 }
 

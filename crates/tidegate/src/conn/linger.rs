@@ -4,22 +4,38 @@
 
 use super::buffer::Buffer;
 use super::connection::{Connection, Fill};
-use super::deadline::LINGER;
+use super::deadline::{LINGER, LINGER_PACE};
+use crate::net::sys;
 
 /// Beyond the largest body: a client that sent just one byte too many should still learn so.
 const SLACK: u64 = http1::DRAIN_LIMIT;
 
-/// Lingers on `connection`, whose answers have been sent.
+/// Lingers on `connection`, whose answers have been written: [`LINGER`] long, and longer only while the peer goes on
+/// taking what is queued for it.
 pub(super) async fn linger(connection: &mut Connection) {
     connection.io.finish_writing();
-    connection.slot.set(connection.local.clock.now().after(LINGER));
     let mut left = connection.local.site().uploads.max_body.saturating_add(SLACK);
+    let mut queued = sys::unsent(&connection.io).unwrap_or(0);
     let mut input = Buffer::default();
-    while connection.fill(&mut input).await == Fill::Bytes {
-        let count = input.unread().len();
-        input.consume(count);
-        let Some(rest) = left.checked_sub(count as u64) else { break };
-        left = rest;
+    connection.slot.set(connection.local.clock.now().after(LINGER));
+    loop {
+        match connection.fill(&mut input).await {
+            Fill::Bytes => {
+                let count = input.unread().len();
+                input.consume(count);
+                let Some(rest) = left.checked_sub(count as u64) else { break };
+                left = rest;
+            }
+            Fill::Late => {
+                let still = sys::unsent(&connection.io).unwrap_or(0);
+                if still == 0 || queued.saturating_sub(still) < LINGER_PACE {
+                    break;
+                }
+                queued = still;
+                connection.slot.set(connection.local.clock.now().after(LINGER));
+            }
+            Fill::End | Fill::Leave => break,
+        }
     }
     connection.local.buffers.give_back(&mut input);
 }

@@ -18,6 +18,8 @@ use crate::pool::Pool;
 
 /// The part of a file that is sent after one look whether it is in memory.
 const WINDOW: u64 = 1024 * 1024;
+/// How far apart the bytes are that are looked at.
+const PROBE: usize = 256 * 1024;
 /// A pool thread reads ahead in pieces of this size.
 const READ_AHEAD: usize = 128 * 1024;
 /// How long a transfer waits for a place in the pool before it asks again.
@@ -56,6 +58,8 @@ impl Watch {
         let taken = self.sent.saturating_sub(waiting);
         let pace = self.pace.get_or_insert_with(|| WritePace::new(now, taken));
         if pace.deadline() <= now && !pace.go_on(now, taken) {
+            // Or the kernel would keep what the peer does not take for many minutes more.
+            io.reset_on_close();
             return Poll::Ready(Err(Gone));
         }
         slot.set(pace.deadline());
@@ -111,7 +115,10 @@ pub(super) async fn file(
     let mut offset = range.start;
     while offset < range.end {
         let window = (range.end - offset).min(WINDOW);
-        bring_into_memory(pool, file, offset..offset + window).await;
+        if bring_into_memory(pool, file, offset..offset + window).await {
+            // That we waited is not the peer's fault.
+            watch.pace = None;
+        }
         let sent = window_out(connection, &mut watch, file, &mut offset, window).await;
         let now = resolve::identity_of(&file.fd);
         if !now.is_ok_and(|now| file.identity.has_the_bytes_of(&now)) {
@@ -148,18 +155,19 @@ async fn window_out(
     .await
 }
 
-/// Makes sure that sending this part will not wait for a disk: a look at its last byte, and where that is not
-/// in memory a pool thread reads the part first.
-async fn bring_into_memory(pool: &Pool, file: &OpenFile, part: Range<u64>) {
-    if is_in_memory(file, part.end.saturating_sub(1)) {
-        return;
+/// Makes sure that sending this part will not wait for a disk: a look at some of its bytes, the last among them, and
+/// where one is not in memory a pool thread reads the part first. Tells whether it waited.
+async fn bring_into_memory(pool: &Pool, file: &OpenFile, part: Range<u64>) -> bool {
+    let last = part.end.saturating_sub(1);
+    if std::iter::once(last).chain(part.clone().step_by(PROBE)).all(|offset| is_in_memory(file, offset)) {
+        return false;
     }
     loop {
         let (fd, part) = (Arc::clone(&file.fd), part.clone());
         match pool.run("reading a file ahead", move || read_ahead(&fd, part)) {
             Ok(pending) => {
                 let _ = pending.await;
-                return;
+                return true;
             }
             Err(_) => tokio::time::sleep(POOL_RETRY).await,
         }
@@ -176,7 +184,9 @@ fn read_ahead(fd: impl AsFd, part: Range<u64>) {
     let mut scratch = vec![0; READ_AHEAD];
     let mut offset = part.start;
     while offset < part.end {
-        match rustix::io::pread(&fd, &mut scratch, offset) {
+        let left = usize::try_from(part.end - offset).unwrap_or(READ_AHEAD).min(READ_AHEAD);
+        let Some(piece) = scratch.get_mut(..left) else { return };
+        match rustix::io::pread(&fd, piece, offset) {
             Ok(0) => return,
             Ok(count) => offset += count as u64,
             Err(Errno::INTR) => {}

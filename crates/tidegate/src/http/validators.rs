@@ -17,9 +17,11 @@ pub struct Identity {
     pub changed: (i64, u32),
 }
 
-/// A change within this time before the look may be followed by another that leaves the same stamps: the
-/// kernel stamps files with a clock that ticks every 1 to 10 ms.
+/// A change within this time before the look may be followed by another that leaves the same stamps: kernels stamp
+/// files with a clock that ticks every 1 to 10 ms.
 pub const STAMP_TICK: Duration = Duration::from_millis(20);
+/// The same for file systems that keep whole seconds only.
+const COARSE_STAMP_TICK: Duration = Duration::from_secs(2);
 
 impl Identity {
     /// Whether `later`, seen behind the same descriptor, has the same bytes. A file that is replaced or renamed
@@ -42,11 +44,23 @@ impl Identity {
         (SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).min(now)
     }
 
-    /// Whether the file changed so shortly before `now` that it may change again unseen.
-    pub fn is_fresh_change(&self, now: SystemTime) -> bool {
+    /// Whether the file changed so shortly before `now` that a write may still be under way.
+    pub fn is_changing(&self, now: SystemTime) -> bool {
+        self.changed_within(STAMP_TICK, now)
+    }
+
+    /// Whether any change after `now` will leave other stamps than these. A version of which that is not true must
+    /// not be remembered: it may change unseen.
+    pub fn is_settled(&self, now: SystemTime) -> bool {
+        let coarse = self.changed.1 == 0 && self.modified.1 == 0;
+        !self.changed_within(if coarse { COARSE_STAMP_TICK } else { STAMP_TICK }, now)
+    }
+
+    /// A change in the future, as after a clock was set back, counts as of this moment.
+    fn changed_within(&self, time: Duration, now: SystemTime) -> bool {
         let seconds = u64::try_from(self.changed.0).unwrap_or(0);
         let changed = SystemTime::UNIX_EPOCH + Duration::new(seconds, self.changed.1.min(999_999_999));
-        now.duration_since(changed).is_ok_and(|age| age < STAMP_TICK)
+        now.duration_since(changed).map_or(true, |age| age < time)
     }
 }
 
@@ -88,7 +102,18 @@ mod tests {
     #[test]
     fn file_7_a_change_of_this_very_moment_is_not_trusted() {
         let changed = SystemTime::UNIX_EPOCH + Duration::new(1_000, 5);
-        assert!(FILE.is_fresh_change(changed + Duration::from_millis(3)));
-        assert!(!FILE.is_fresh_change(changed + Duration::from_millis(300)));
+        for (age, changing, settled) in [(3, true, false), (300, false, true)] {
+            let now = changed + Duration::from_millis(age);
+            assert_eq!((FILE.is_changing(now), FILE.is_settled(now)), (changing, settled), "{age} ms");
+        }
+        assert!(!FILE.is_settled(changed - Duration::from_secs(60)), "a change in the future");
+    }
+
+    #[test]
+    fn file_7_whole_second_stamps_settle_later() {
+        let coarse = Identity { modified: (1_000, 0), changed: (1_000, 0), ..FILE };
+        let at = |millis| SystemTime::UNIX_EPOCH + Duration::from_secs(1_000) + Duration::from_millis(millis);
+        assert!(!coarse.is_settled(at(1_500)) && coarse.is_settled(at(2_100)));
+        assert!(!coarse.is_changing(at(1_500)));
     }
 }

@@ -14,6 +14,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use std::time::Duration;
 
 use crate::clock::Millis;
 
@@ -25,6 +26,8 @@ const IDLE: u64 = 3;
 
 /// Connections that the scan for the longest idle remembers at once: one scan serves this many evictions.
 const CANDIDATES: usize = 256;
+/// How long a scan that found nobody idle is believed: a flood must not make each newcomer cost a scan.
+const REST: Duration = Duration::from_millis(5);
 
 /// The seats of the house; clones share them.
 #[derive(Clone, Debug)]
@@ -44,7 +47,7 @@ struct Seat {
     waker: Mutex<Option<Waker>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Book {
     seats: Vec<Option<Arc<Seat>>>,
     free: Vec<usize>,
@@ -52,6 +55,8 @@ struct Book {
     peak: usize,
     /// Seats seen idle by the last scan with the state seen, longest idle last.
     candidates: Vec<(u64, Arc<Seat>)>,
+    /// No scan before this moment: the last one found nobody.
+    rest_until: Millis,
 }
 
 /// A connection's seat, given back on drop.
@@ -71,7 +76,7 @@ pub struct HouseFull;
 impl Admission {
     /// A house in which `cap` seats may be taken.
     pub fn new(cap: usize) -> Self {
-        Self { house: Arc::new(House { cap: AtomicUsize::new(cap), book: Mutex::default() }) }
+        Self { house: Arc::new(House { cap: AtomicUsize::new(cap), book: Mutex::new(Book::new()) }) }
     }
 
     /// Changes how many seats may be taken; those over a lower cap leave by themselves.
@@ -83,9 +88,9 @@ impl Admission {
     ///
     /// # Errors
     /// [`HouseFull`] where no connection is idle.
-    pub fn admit(&self) -> Result<Permit, HouseFull> {
+    pub fn admit(&self, now: Millis) -> Result<Permit, HouseFull> {
         let mut book = lock(&self.house.book);
-        if book.taken >= self.house.cap.load(Ordering::Relaxed) && !book.evict() {
+        if book.taken >= self.house.cap.load(Ordering::Relaxed) && !book.evict(now) {
             return Err(HouseFull);
         }
         book.taken += 1;
@@ -104,6 +109,11 @@ impl Admission {
 }
 
 impl Book {
+    fn new() -> Self {
+        let (seats, free, candidates) = (Vec::new(), Vec::new(), Vec::new());
+        Self { seats, free, taken: 0, peak: 0, candidates, rest_until: Millis(0) }
+    }
+
     /// Writes `seat` down under a free number.
     fn seat(&mut self, seat: &Arc<Seat>) -> usize {
         let number = self.free.pop().unwrap_or_else(|| {
@@ -117,13 +127,21 @@ impl Book {
     }
 
     /// Evicts the connection that has been idle longest; false where none is idle.
-    fn evict(&mut self) -> bool {
+    fn evict(&mut self, now: Millis) -> bool {
         if self.evict_candidate() {
             return true;
         }
-        let idle =
-            self.seats.iter().flatten().map(|seat| (seat.state.load(Ordering::Relaxed), Arc::clone(seat)));
-        self.candidates = idle.filter(|(state, _)| *state >= IDLE).collect();
+        if now < self.rest_until {
+            return false;
+        }
+        let idle = self.seats.iter().flatten().filter_map(|seat| {
+            let state = seat.state.load(Ordering::Relaxed);
+            (state >= IDLE).then(|| (state, Arc::clone(seat)))
+        });
+        self.candidates = idle.collect();
+        if self.candidates.is_empty() {
+            self.rest_until = now.after(REST);
+        }
         self.candidates.sort_unstable_by_key(|(state, _)| std::cmp::Reverse(*state));
         let surplus = self.candidates.len().saturating_sub(CANDIDATES);
         self.candidates.drain(..surplus);
@@ -200,6 +218,8 @@ mod tests {
     use std::sync::atomic::AtomicU32;
     use std::task::Wake;
 
+    const NOW: Millis = Millis(1_000);
+
     #[derive(Default)]
     struct Bell(AtomicU32);
 
@@ -214,17 +234,18 @@ mod tests {
         let house = Admission::new(3);
         let bell = Arc::new(Bell::default());
         let waker = Waker::from(Arc::clone(&bell));
-        let seats: Vec<_> = (0..3).map(|_| house.admit().unwrap()).collect();
-        assert_eq!(house.admit().unwrap_err(), HouseFull, "all are busy");
+        let seats: Vec<_> = (0..3).map(|_| house.admit(NOW).unwrap()).collect();
+        assert_eq!(house.admit(NOW).unwrap_err(), HouseFull, "all are busy");
         seats[2].idle(Millis(10), &waker);
         seats[0].idle(Millis(20), &waker);
-        let newcomer = house.admit().unwrap();
+        assert_eq!(house.admit(NOW).unwrap_err(), HouseFull, "the last scan is believed for a moment");
+        let newcomer = house.admit(NOW.after(REST)).unwrap();
         assert!(seats[2].evicted() && !seats[0].evicted() && !seats[1].evicted());
         assert_eq!(bell.0.load(Ordering::Relaxed), 1, "it was woken");
         assert!(!seats[2].busy(), "and may not serve on");
         assert_eq!(house.connections().0, 3);
         assert!(seats[0].busy(), "the other one may");
-        assert_eq!(house.admit().unwrap_err(), HouseFull);
+        assert_eq!(house.admit(NOW).unwrap_err(), HouseFull);
         drop((seats, newcomer));
         assert_eq!(house.connections(), (0, 3));
     }
@@ -233,11 +254,11 @@ mod tests {
     fn load_3_idle_keeps_its_first_time_until_busy_again() {
         let house = Admission::new(2);
         let waker = Waker::noop();
-        let (first, second) = (house.admit().unwrap(), house.admit().unwrap());
+        let (first, second) = (house.admit(NOW).unwrap(), house.admit(NOW).unwrap());
         first.idle(Millis(5), waker);
         second.idle(Millis(6), waker);
         first.idle(Millis(50), waker);
-        let _third = house.admit().unwrap();
+        let _third = house.admit(NOW).unwrap();
         assert!(first.evicted() && !second.evicted());
     }
 
@@ -245,9 +266,9 @@ mod tests {
     fn load_3_seats_return_whatever_the_order() {
         let house = Admission::new(4);
         for round in 0..100_u64 {
-            let permits: Vec<_> = (0..4).map(|_| house.admit().unwrap()).collect();
+            let permits: Vec<_> = (0..4).map(|_| house.admit(NOW).unwrap()).collect();
             permits[1].idle(Millis(round), Waker::noop());
-            let fifth = house.admit().unwrap();
+            let fifth = house.admit(NOW).unwrap();
             drop(permits);
             drop(fifth);
             assert_eq!(house.connections().0, 0);

@@ -24,10 +24,15 @@ pub(super) fn courtesy(descriptors: Option<u64>, cap: usize) -> usize {
     (spare / 8).min(MOST)
 }
 
-/// Open files that one worker may remember: a sixteenth of the limit in all.
-pub(super) fn remembered_files(descriptors: Option<u64>, workers: usize) -> u64 {
-    let share = descriptors.unwrap_or(4096) / 16 / (workers as u64).max(1);
-    share.clamp(1, 256)
+/// Open files that one cache of a worker may remember: all caches together take at most a quarter of what
+/// connections leave.
+pub(super) fn remembered_files(descriptors: Option<u64>, cap: usize, workers: usize) -> u64 {
+    /// More would save few system calls.
+    const MOST: u64 = 256;
+    /// The files of the root, and the stored uploads.
+    const CACHES: u64 = 2;
+    let spare = descriptors.map_or(u64::MAX, |all| all.saturating_sub(cap as u64));
+    (spare / 4 / CACHES / (workers as u64).max(1)).clamp(1, MOST)
 }
 
 #[cfg(test)]
@@ -47,6 +52,8 @@ mod tests {
         assert_eq!(connections(&settings, Some(20_000)), 19_936);
         assert_eq!(courtesy(Some(64), 32), 4);
         assert_eq!(courtesy(None, 10), 128);
-        assert_eq!((remembered_files(Some(64), 2), remembered_files(None, 2)), (2, 128));
+        assert_eq!(remembered_files(Some(64), 32, 2), 2);
+        assert_eq!(remembered_files(Some(1024), 960, 2), 4);
+        assert_eq!(remembered_files(None, 10_000, 2), 256);
     }
 }

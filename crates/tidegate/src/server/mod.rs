@@ -124,7 +124,7 @@ impl Server {
             store,
             budget: Budget::new(),
             draining: Draining::default(),
-            descriptors: capacity::remembered_files(descriptors, settings.server.workers),
+            descriptors: capacity::remembered_files(descriptors, cap, settings.server.workers),
         };
         let mut server = Self {
             settings: Arc::new(settings),

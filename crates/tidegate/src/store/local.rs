@@ -156,13 +156,12 @@ impl LocalStore {
     fn write(&self, bytes: &[u8]) -> Result<String, StoreError> {
         if self.unnamed.load(Ordering::Relaxed) {
             match self.write_unnamed(bytes) {
-                Err(StoreError::Failed { error, .. }) if is_unsupported(&error) => {
-                    self.unnamed.store(false, Ordering::Relaxed);
-                }
+                Err(StoreError::Failed { error, .. }) if is_unsupported(&error) => {}
                 done => return done,
             }
         }
-        self.write_staged(bytes)
+        // Where this way works, the other one need not be tried again.
+        self.write_staged(bytes).inspect(|_| self.unnamed.store(false, Ordering::Relaxed))
     }
 
     fn write_unnamed(&self, bytes: &[u8]) -> Result<String, StoreError> {

@@ -88,6 +88,11 @@ impl FileCache {
         self.entries.borrow_mut().insert(name.to_owned(), entry);
     }
 
+    /// Forgets everything.
+    pub fn clear(&self) {
+        self.entries.borrow_mut().clear();
+    }
+
     /// Forgets `name`.
     pub fn remove(&self, name: &str) {
         self.entries.borrow_mut().remove(name);

@@ -13,6 +13,7 @@ pub mod cache;
 pub mod resolve;
 pub mod respond;
 
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -50,7 +51,13 @@ impl Files {
         {
             return Reply::Now(respond::file(&entry, request));
         }
-        match resolve::look(self.root.as_fd(), name, Effort::Cached) {
+        let mut found = resolve::look(self.root.as_fd(), name, Effort::Cached);
+        if matches!(&found, Ok(Found::Failed(error)) if is_exhausted(error)) {
+            // The descriptors that are remembered here are the first to be spared.
+            self.cache.clear();
+            found = resolve::look(self.root.as_fd(), name, Effort::Cached);
+        }
+        match found {
             Ok(found) => Reply::Now(self.settle(found, name, request, now)),
             Err(WouldBlock) => self.serve_later(*request, name.to_owned(), now, pool),
         }
@@ -99,8 +106,13 @@ impl Files {
     ) -> Result<Response, Reject> {
         match found {
             Found::File(file) => {
+                let settled = file.settled;
                 let entry = Rc::new(self.dress.entry(file, name, now));
-                self.cache.put(name, Rc::clone(&entry));
+                if settled {
+                    self.cache.put(name, Rc::clone(&entry));
+                } else {
+                    self.cache.remove(name);
+                }
                 respond::file(&entry, request)
             }
             found => {
@@ -122,6 +134,12 @@ impl Files {
                 .seen(format!("opening /{name}: {error}"))),
         }
     }
+}
+
+/// Whether there were no descriptors left, in this process or on this machine.
+fn is_exhausted(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::MFILE, Errno::NFILE].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// 404, the same for everything that is not there.

@@ -67,6 +67,8 @@ pub struct OpenedFile {
     pub identity: Identity,
     /// The whole content, where it is small.
     pub content: Option<Vec<u8>>,
+    /// Whether a later change will show in the identity: only then may this version be remembered.
+    pub settled: bool,
 }
 
 /// Looks `name` up beneath `root`: a file, or `index.html` where the name is a folder's (empty, or with a
@@ -118,12 +120,14 @@ fn open(root: BorrowedFd<'_>, name: &str, effort: Effort) -> rustix::io::Result<
     // Between the two look-ups the name may have been given to something else, so the file opened is judged
     // again; NONBLOCK and NOCTTY make even that opening harmless.
     let fd = open_beneath(root, name, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY, effort)?;
+    let looked = SystemTime::now();
     let (kind, identity) = inspect(&fd)?;
     if kind != FileType::RegularFile {
         return Ok(Found::Nothing);
     }
     let (identity, content) = read_small(&fd, identity, effort)?;
-    Ok(Found::File(OpenedFile { fd, identity, content }))
+    let settled = identity.is_settled(looked);
+    Ok(Found::File(OpenedFile { fd, identity, content, settled }))
 }
 
 fn open_beneath(
@@ -197,7 +201,7 @@ fn read_small(
         if before.size > SMALL {
             return Ok((before, None));
         }
-        if before.is_fresh_change(SystemTime::now()) {
+        if before.is_changing(SystemTime::now()) {
             if effort == Effort::Cached {
                 return Err(Errno::AGAIN);
             }

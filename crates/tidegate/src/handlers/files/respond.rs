@@ -29,11 +29,8 @@ pub struct Dress {
 impl Dress {
     /// The entry of a file just opened under `name` at `now`.
     pub fn entry(&self, file: OpenedFile, name: &str, now: Millis) -> Entry {
-        let wall = SystemTime::now();
-        let (etag, modified) = (file.identity.etag(), file.identity.last_modified(wall));
+        let (etag, modified) = (file.identity.etag(), file.identity.last_modified(SystemTime::now()));
         let fields = self.fields(name, &etag, modified);
-        // A version that may change again unseen is used for this answer only.
-        let checked = if file.identity.is_fresh_change(wall) { Millis(0) } else { now };
         let content = match file.content {
             Some(content) => Content::Memory(content.into()),
             None => Content::File(Rc::new(OpenFile { fd: Arc::new(file.fd), identity: file.identity })),
@@ -44,7 +41,7 @@ impl Dress {
             modified,
             fields: fields.into_bytes().into(),
             content,
-            checked: std::cell::Cell::new(checked),
+            checked: std::cell::Cell::new(now),
         }
     }
 
