@@ -69,7 +69,7 @@ fn judge<'b>(site: &'b Site, request: &Request<'b>, arrival: Arrival) -> Result<
     if request.expect == Expect::Other {
         return Err(unknown_expectation(request)); // (9)
     }
-    respond(site, request, &path, arrival)
+    respond(site, request, route, &path, arrival)
 }
 
 #[inline]
@@ -87,10 +87,11 @@ fn judge_host(site: &Site, request: &Request<'_>, arrival: Arrival) -> Result<()
 fn respond<'b>(
     site: &'b Site,
     request: &Request<'b>,
+    route: Route<'_>,
     path: &UrlPath<'b>,
     arrival: Arrival,
 ) -> Result<Answer<'b>, Reject> {
-    match Route::of(path.as_str()) {
+    match route {
         Route::Upload => site.uploads.begin(request, &site.pool),
         Route::Health => Ok(Reply::Now(Ok(health::alive()))),
         Route::Ready => {

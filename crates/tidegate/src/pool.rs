@@ -332,6 +332,20 @@ mod tests {
     }
 
     #[test]
+    fn load_2_the_pool_shrinks_while_there_is_work() {
+        let pool = Pool::start(4, 100_000).unwrap();
+        let work: Vec<_> =
+            (0..2000).map(|_| pool.run("waiting", || std::thread::sleep(Duration::from_millis(1)))).collect();
+        pool.resize(1, 100_000).unwrap();
+        until(&pool, |status| status.threads.len() == 1);
+        assert!(pool.status().queued > 0, "it did not wait for the queue to empty");
+        pool.resize(4, 100_000).unwrap();
+        for pending in work {
+            assert_eq!(wait(pending.unwrap()), Ok(()));
+        }
+    }
+
+    #[test]
     fn load_1_threads_carry_their_name_for_the_kernel_too() {
         let pool = Pool::start(1, 1).unwrap();
         let name =

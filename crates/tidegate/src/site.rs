@@ -23,6 +23,8 @@ pub struct Services {
     pub root: Arc<OwnedFd>,
     /// Where uploads go, where they can.
     pub store: Option<Arc<LocalStore>>,
+    /// The folder of stored uploads, to read from.
+    pub stored: Option<Arc<OwnedFd>>,
     /// Memory for bodies in progress.
     pub budget: Budget,
     /// Whether the server is on its way out.
@@ -83,7 +85,7 @@ impl Site {
                 },
                 services.descriptors,
             ),
-            stored: services.store.as_ref().and_then(|store| stored_files(store, services.descriptors)),
+            stored: services.stored.as_ref().map(|folder| stored_files(folder, services.descriptors)),
             uploads: Uploads {
                 store: services.store.clone(),
                 budget: services.budget.clone(),
@@ -97,11 +99,10 @@ impl Site {
 }
 
 /// Stored uploads are all JSON, and nobody may keep them (UP-7).
-fn stored_files(store: &LocalStore, descriptors: u64) -> Option<Files> {
-    let folder = store.folder().try_clone_to_owned().ok()?;
+fn stored_files(folder: &Arc<OwnedFd>, descriptors: u64) -> Files {
     let dress =
         Dress { download: Vec::new(), media_type: Some("application/json"), no_store: true, folders: false };
-    Some(Files::new(Arc::new(folder), dress, descriptors))
+    Files::new(Arc::clone(folder), dress, descriptors)
 }
 
 /// The configured values, without countdown; no `max` where there is none (SPEC H1-3). Part of a second counts as

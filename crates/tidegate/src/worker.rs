@@ -1,5 +1,6 @@
 //! One worker: a thread with an event loop of its own, its own listening sockets, and the connections that
-//! they accept. Workers share nothing on the path of a request.
+//! they accept. Workers share
+//! nothing under a lock on the path of a cached answer.
 
 use std::io;
 use std::rc::Rc;

@@ -231,5 +231,10 @@ fn misplaced_port(value: &Value) -> Option<String> {
         Some(near) if !Path::new(text).exists() => format!("Did you mean the command {near}? "),
         _ => String::new(),
     };
-    Some(format!("'{text}' is not a port. {meant}A folder to serve has its own flag: tidegate -r {text}"))
+    let looks_like_a_place = text.contains(['/', '.']) || Path::new(text).exists();
+    let hint = match meant {
+        meant if !meant.is_empty() && !looks_like_a_place => meant,
+        meant => format!("{meant}A folder to serve has its own flag: tidegate -r {text}"),
+    };
+    Some(format!("'{text}' is neither a port nor a command. {}", hint.trim_end()))
 }

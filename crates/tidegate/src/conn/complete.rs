@@ -13,6 +13,9 @@ use crate::http::{Body, Reply, Response};
 use crate::pipeline;
 use crate::site::Site;
 
+/// What the log says of a client that left before there was an answer: nginx's number for that.
+const CLIENT_GONE: u16 = 499;
+
 /// A request whose answer is not at hand.
 pub(super) struct Pending<'b> {
     /// Its record so far.
@@ -42,7 +45,8 @@ impl Connection {
             match reply {
                 Reply::Now(response) => break response,
                 Reply::Later(later) => {
-                    self.flush().await?;
+                    // Work that was begun is finished and written down, whether its client still listens or not.
+                    let _ = self.flush().await;
                     self.slot.set(Millis::NEVER);
                     break later.await;
                 }
@@ -53,7 +57,11 @@ impl Connection {
                             self.slot.set(Millis::NEVER);
                             reply = then(body);
                         }
-                        Err(receive::Stop::Gone) => return Err(Gone),
+                        Err(receive::Stop::Gone) => {
+                            exchange.status = CLIENT_GONE;
+                            self.record(&exchange);
+                            return Err(Gone);
+                        }
                         Err(receive::Stop::Refuse(reject)) => {
                             break pipeline::refuse(&reject, exchange.request.as_ref(), exchange.id);
                         }

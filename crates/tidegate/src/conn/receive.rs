@@ -57,7 +57,7 @@ pub(super) async fn body(
                 match connection.fill(tail).await {
                     Fill::Bytes => {}
                     Fill::Late => return Err(Stop::Refuse(late(body.len()))),
-                    Fill::End | Fill::Leave => return Err(Stop::Refuse(cut_short(length))),
+                    Fill::End | Fill::Leave => return Err(Stop::Refuse(cut_short(length, body.len()))),
                 }
             }
         }
@@ -80,10 +80,14 @@ fn late(received: usize) -> Reject {
         .seen(format!("{received} bytes of a body in time"))
 }
 
-/// The client stopped sending in the middle of its body; it may still be listening.
-fn cut_short(length: BodyLength) -> Reject {
+/// The client stopped sending in the middle of its body; it may still be listening. Uploads are broken off every
+/// day, so this is no alarm.
+fn cut_short(length: BodyLength, received: usize) -> Reject {
     let code = if length == BodyLength::Chunked { Code::BadChunk } else { Code::BadFraming };
-    Reject::new(code, "The body ended before its announced end.").closing()
+    Reject::new(code, "The body ended before its announced end.")
+        .seen(format!("the client stopped after {received} bytes of the body"))
+        .harmless()
+        .closing()
 }
 
 #[cfg(test)]

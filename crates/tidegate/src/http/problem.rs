@@ -30,7 +30,7 @@ pub fn response(reject: &Reject, id: u64, page: bool) -> Response {
         fields: Fields::Owned(fields.into_bytes()),
         body: Body::Owned(body.into_bytes()),
         close: reject.close,
-        refusal: Some(Refusal { code: reject.code, evidence: reject.evidence.clone() }),
+        refusal: Some(Refusal { code: reject.code, evidence: reject.evidence.clone(), event: reject.event }),
     }
 }
 

@@ -22,12 +22,16 @@ pub enum Fault {
 
 /// What a security event is about (the `kind` of SPEC SEC-5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Event {
+    /// A path tried to leave the root.
     Traversal,
+    /// A host that is not ours, or none.
     Host,
+    /// Bytes that are not HTTP.
     Malformed,
+    /// A head or a body that drips.
     Slow,
+    /// More connections than there may be.
     Connections,
 }
 
@@ -141,6 +145,8 @@ pub struct Reject {
     pub detail: Cow<'static, str>,
     /// What an operator should know and a client need not.
     pub evidence: Option<String>,
+    /// Whether it is worth an alarm.
+    pub event: Option<Event>,
     /// What goes with it.
     pub extra: Extra,
     /// Whether the connection must close, beyond what the code says.
@@ -170,7 +176,14 @@ pub enum Extra {
 impl Reject {
     /// A refusal by `code` with its one sentence.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), evidence: None, extra: Extra::None, close: code.row().closes }
+        Self {
+            code,
+            detail: detail.into(),
+            evidence: None,
+            event: code.row().event,
+            extra: Extra::None,
+            close: code.row().closes,
+        }
     }
 
     /// Adds what goes with it.
@@ -187,6 +200,13 @@ impl Reject {
         self
     }
 
+    /// Says that there is nothing to be alarmed at.
+    #[must_use]
+    pub fn harmless(mut self) -> Self {
+        self.event = None;
+        self
+    }
+
     /// Closes the connection after it.
     #[must_use]
     pub fn closing(mut self) -> Self {
@@ -198,7 +218,7 @@ impl Reject {
 impl From<&http1::Error> for Reject {
     fn from(error: &http1::Error) -> Self {
         let code = Code::named(error.code()).unwrap_or(Code::BadHead);
-        Self::new(code, error.detail()).seen(format!("{error}"))
+        Self::new(code, error.detail()).seen(format!("at byte {}: {}", error.at(), error.detail()))
     }
 }
 

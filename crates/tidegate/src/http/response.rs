@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::rc::Rc;
 
-use super::reject::Code;
+use super::reject::{Code, Event};
 
 /// A final answer.
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ pub struct Refusal {
     pub code: Code,
     /// What an operator should know and a client need not.
     pub evidence: Option<String>,
+    /// Whether it is worth an alarm.
+    pub event: Option<Event>,
 }
 
 /// Encoded fields, owned by whoever made them.

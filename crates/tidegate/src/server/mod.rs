@@ -118,10 +118,12 @@ impl Server {
         std::panic::set_hook(Box::new(|panic| log::error!("{panic}")));
         let cap = capacity::connections(&settings, descriptors);
         let store = open_store(&settings);
+        let stored = store.as_ref().map(|store| store.folder().try_clone_to_owned()).transpose()?;
         let services = Services {
             pool: Pool::start(settings.server.threads, settings.server.queue)?,
             root: Arc::new(root),
             store,
+            stored: stored.map(Arc::new),
             budget: Budget::new(),
             draining: Draining::default(),
             descriptors: capacity::remembered_files(descriptors, cap, settings.server.workers),
@@ -262,8 +264,8 @@ impl Server {
         }
         let connections = self.admission.connections().0;
         log::info!(
-            "{asked_by} received, shutting down: {connections} connections have {:?} to finish (once more to \
-             end at once)",
+            "{asked_by} received, shutting down: connections open: {connections}, with {:?} to finish (once more to end \
+             at once)",
             settings.drain
         );
         for worker in &self.workers {

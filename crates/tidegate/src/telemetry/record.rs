@@ -111,7 +111,7 @@ impl Recorder {
         let Some(refusal) = &exchange.refusal else { return };
         let row = refusal.code.row();
         self.tally.refusal(refusal.code);
-        let level = match row.event {
+        let level = match refusal.event {
             Some(event) => {
                 if !self.may_say(event, now) {
                     return;
@@ -124,7 +124,7 @@ impl Recorder {
         if log::log_enabled!(level) {
             // What came before should stand before.
             self.flush();
-            let alarm = if row.event.is_some() { "security: " } else { "" };
+            let alarm = if refusal.event.is_some() { "security: " } else { "" };
             let evidence = refusal.evidence.as_deref().unwrap_or(row.title);
             log::log!(level, "{alarm}{}", told(exchange, row.name, evidence));
         }

@@ -1,0 +1,99 @@
+//! Faults that were found by attacking the server, each held down by a test of its own.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should say where")]
+
+mod support;
+
+use std::io::Read;
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use support::{Server, Setup, eventually};
+
+/// The idle time ran from the beginning of the last request, so that a slow upload used it up.
+#[test]
+fn h1_3_idle_time_counts_from_the_end_of_a_slow_request() {
+    let server = Server::start(&["--keep-alive", "2s"]);
+    let mut client = server.connect();
+    let head = "POST /upload HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 2\r\n";
+    client.send_request(head, b"{");
+    std::thread::sleep(Duration::from_millis(2500));
+    client.send("}");
+    assert_eq!(client.response().status, 201);
+    std::thread::sleep(Duration::from_millis(700));
+    assert_eq!(client.get("/healthz").status, 200, "idle for less than a second");
+}
+
+/// The handlers were set only after the server listened: a signal in between killed it.
+#[test]
+fn run_5_a_signal_at_start_is_heard() {
+    for signal in ["TERM", "HUP"] {
+        for round in 0..8 {
+            let setup = Setup::new().args(&["--listen", "unix:s"]);
+            let path = setup.folder.0.join("s");
+            let mut child = setup.command().stdout(Stdio::null()).spawn().unwrap();
+            eventually("it listens", || UnixStream::connect(&path).is_ok());
+            for name in [signal, "TERM"] {
+                let killed =
+                    Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
+                assert!(killed.unwrap().success());
+                std::thread::sleep(Duration::from_millis(if name == "HUP" { 100 } else { 0 }));
+                if signal == "TERM" {
+                    break;
+                }
+            }
+            assert_eq!(child.wait().unwrap().code(), Some(0), "{signal}, round {round}");
+        }
+    }
+}
+
+/// A close with bytes unread reset the connection, and with it the part of the answer that was still queued.
+#[test]
+fn h1_9_late_bytes_of_a_closing_client_do_not_cost_it_the_answer() {
+    let size = 8_000_000;
+    let server = Setup::new().file("large.bin", vec![9; size]).start();
+    let mut client = server.connect();
+    client.send_request("GET /large.bin HTTP/1.1\r\nConnection: close\r\n", b"");
+    std::thread::sleep(Duration::from_millis(200));
+    client.send("\r\n");
+    let mut received = 0;
+    let mut piece = vec![0; 200_000];
+    loop {
+        std::thread::sleep(Duration::from_millis(5));
+        match client.stream.read(&mut piece).expect("no reset") {
+            0 => break,
+            count => received += count,
+        }
+    }
+    assert!(received > size, "{received} bytes of head and body");
+}
+
+/// A browser tab closed during an upload was told as an attack, and a client that was gone was not told at all.
+#[test]
+fn obs_1_a_broken_off_upload_is_logged_and_is_no_alarm() {
+    let mut server = Server::start(&[]);
+    let mut client = server.connect();
+    let head = "POST /upload HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 100\r\n";
+    client.send_request(head, b"{");
+    client.finish();
+    assert_eq!(client.response().code(), "bad_framing");
+    let line = server.wait_for_log("POST /upload");
+    assert!(line.contains(" 400 "), "{line}");
+    assert!(!server.log().iter().any(|line| line.contains("WARNING")), "{:#?}", server.log());
+}
+
+/// Look-ups of a name that changed a moment ago were remembered as if they had been verified.
+#[test]
+fn file_7_a_version_that_may_change_unseen_is_not_remembered() {
+    let server = Setup::new().start();
+    let path = server.root().join("a.txt");
+    for round in 0..30 {
+        std::fs::write(&path, format!("old {round:04}")).unwrap();
+        let _ = server.get("/a.txt");
+        std::fs::write(&path, format!("new {round:04}")).unwrap();
+        std::thread::sleep(Duration::from_millis(1));
+        let new = format!("new {round:04}");
+        eventually("the new content", || server.get("/a.txt").text() == new);
+    }
+}
