@@ -34,8 +34,13 @@ pub(super) const FUZZ: Tool = Tool { name: "cargo-fuzz", source: Source::Crate {
 pub(super) const NIGHTLY: Tool = Tool { name: "nightly", source: Source::Rustup };
 
 /// In the order of installing: npm comes before what npm brings.
-const TOOLS: [Tool; 10] = [
+const TOOLS: [Tool; 14] = [
+    // libFuzzer is written in C++.
+    Tool::debian("c++", "g++"),
     Tool::debian("curl", "curl"),
+    Tool::debian("groff", "groff-base"),
+    Tool::debian("kill", "procps"),
+    Tool::debian("mkfs.ext4", "e2fsprogs"),
     Tool::debian("strace", "strace"),
     Tool::debian("python3", "python3"),
     CHROMIUM,
