@@ -97,3 +97,16 @@ fn file_7_a_version_that_may_change_unseen_is_not_remembered() {
         eventually("the new content", || server.get("/a.txt").text() == new);
     }
 }
+
+/// Uploads into a folder that had been removed were 500, without a word on why.
+#[test]
+fn up_3_a_removed_folder_is_said_and_files_are_served_on() {
+    let mut server = Setup::new().file("a.html", "here").args(&["--uploads", "elsewhere"]).start();
+    assert_eq!(server.upload(b"{}").status, 201);
+    std::fs::remove_dir_all(server.folder.0.join("elsewhere")).unwrap();
+    let refused = server.upload(b"{}");
+    assert_eq!((refused.status, refused.code().as_str()), (503, "uploads_unavailable"));
+    assert_eq!(server.get("/a.html").text(), "here");
+    let line = server.wait_for_log("the uploads folder was removed");
+    assert!(line.contains("WARNING"), "{line}");
+}

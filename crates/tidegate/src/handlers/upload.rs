@@ -63,8 +63,7 @@ impl Uploads {
 
     fn store(&self) -> Result<&Arc<LocalStore>, Reject> {
         let Some(store) = &self.store else {
-            let detail = "The server has no folder to keep uploads in.";
-            return Err(Reject::new(Code::UploadsUnavailable, detail).with(RETRY_LATER));
+            return Err(unavailable());
         };
         if store.is_degraded() { Err(degraded()) } else { Ok(store) }
     }
@@ -114,6 +113,7 @@ fn refused(error: &StoreError) -> Reject {
             Reject::new(Code::QuotaExceeded, "The quota for uploads is used up.").with(RETRY_LATER)
         }
         StoreError::Degraded => degraded(),
+        StoreError::FolderGone => unavailable(),
         StoreError::SyncFailed { .. } | StoreError::Failed { .. } => {
             Reject::new(Code::StoreError, "The upload could not be stored; nothing was kept.")
         }
@@ -140,6 +140,10 @@ fn judge_type(request: &Request<'_>) -> Result<(), Reject> {
 /// 413 for a body over `limit` bytes.
 pub fn too_large(limit: u64) -> Reject {
     Reject::new(Code::BodyTooLarge, format!("A body may have at most {limit} bytes."))
+}
+
+fn unavailable() -> Reject {
+    Reject::new(Code::UploadsUnavailable, "The server has no folder to keep uploads in.").with(RETRY_LATER)
 }
 
 /// The thread that stored it panicked.

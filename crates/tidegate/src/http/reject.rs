@@ -36,6 +36,9 @@ pub enum Event {
 }
 
 impl Event {
+    /// How many kinds there are.
+    pub const COUNT: usize = Self::Connections as usize + 1;
+
     /// Its stable name.
     pub const fn name(self) -> &'static str {
         match self {

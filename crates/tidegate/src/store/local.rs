@@ -63,6 +63,9 @@ pub enum StoreError {
     /// The configured quota would be exceeded.
     #[error("the upload quota is used up")]
     QuotaExceeded,
+    /// The folder was removed under us.
+    #[error("the uploads folder was removed; restart the server to have it made anew")]
+    FolderGone,
     /// An earlier `fsync` failed.
     #[error("an earlier fsync failed; uploads stay refused until a restart")]
     Degraded,
@@ -140,13 +143,19 @@ impl LocalStore {
         }
         let size = bytes.len() as u64;
         self.reserve(size)?;
-        let written = self.write(bytes);
+        let written = self.write(bytes).map_err(|error| self.or_gone(error));
         let mut space = self.space();
         space.under_way = space.under_way.saturating_sub(size);
         if written.is_ok() {
             space.kept = space.kept.saturating_add(size);
         }
         written
+    }
+
+    /// What an error means where the folder is no longer there: the descriptor outlives its name.
+    fn or_gone(&self, error: StoreError) -> StoreError {
+        let gone = rustix::fs::fstat(&self.folder).is_ok_and(|stat| stat.st_nlink == 0);
+        if gone { StoreError::FolderGone } else { error }
     }
 
     /// Nothing panics while the lock is held, so a poisoned one is still whole.

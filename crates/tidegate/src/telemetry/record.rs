@@ -11,12 +11,15 @@ use super::{Tally, access_log};
 use crate::clock::Millis;
 use crate::config::{AccessFormat, LogSettings};
 use crate::exchange::Exchange;
-use crate::http::reject::Event;
+use crate::http::reject::{Event, Fault};
 
 /// A worker's batch of access lines goes to the writer at this size, or at the next tick.
 const BATCH_BYTES: usize = 32 * 1024;
-/// Security events of one kind that a worker writes out per second; the rest are counted in one line.
-const EVENTS_PER_SECOND: u32 = 10;
+/// Security events of one kind that a worker writes out per second, and lines on trouble of our own; the rest are
+/// counted in one line.
+const LINES_PER_SECOND: u32 = 10;
+/// Trouble has its meter behind those of the kinds of events.
+const TROUBLE: usize = Event::COUNT;
 
 /// What one worker tells of its exchanges.
 #[derive(Debug)]
@@ -28,14 +31,14 @@ pub struct Recorder {
     batch: RefCell<Batch>,
     /// Whether access lines are written at all: the only question on the fast path.
     access: Cell<bool>,
-    events: [EventMeter; 5],
+    said_of: [Meter; TROUBLE + 1],
     /// Requests and connections of which the log tells.
     said: Cell<(u64, usize)>,
 }
 
-/// How many events of one kind there were in the present second.
+/// How many lines of one kind there were to say in the present second.
 #[derive(Debug, Default)]
-struct EventMeter {
+struct Meter {
     second: Cell<u64>,
     seen: Cell<u32>,
 }
@@ -50,7 +53,7 @@ impl Recorder {
             shape: Cell::new(Shape::of(settings)),
             batch: RefCell::new(Batch::default()),
             access: Cell::new(false),
-            events: Default::default(),
+            said_of: Default::default(),
             said: Cell::default(),
         };
         recorder.reshape(settings);
@@ -111,16 +114,16 @@ impl Recorder {
         let Some(refusal) = &exchange.refusal else { return };
         let row = refusal.code.row();
         self.tally.refusal(refusal.code);
+        // Trouble of our own is told with what there is to know; that all threads are busy, the pool has said.
         let level = match refusal.event {
-            Some(event) => {
-                if !self.may_say(event, now) {
-                    return;
-                }
-                Level::Warn
-            }
+            Some(_) => Level::Warn,
             None if row.status == 500 => Level::Error,
+            None if row.fault == Fault::Internal && refusal.evidence.is_some() => Level::Warn,
             None => Level::Debug,
         };
+        if level <= Level::Warn && !self.may_say(refusal.event, now) {
+            return;
+        }
         if log::log_enabled!(level) {
             // What came before should stand before.
             self.flush();
@@ -130,18 +133,19 @@ impl Recorder {
         }
     }
 
-    /// Whether an event of this kind may still be written out in this second.
-    fn may_say(&self, event: Event, now: Millis) -> bool {
-        let Some(meter) = self.events.get(event as usize) else { return false };
+    /// Whether an event of this kind, or trouble of our own, may still be written out in this second.
+    fn may_say(&self, event: Option<Event>, now: Millis) -> bool {
+        let (kind, name) = event.map_or((TROUBLE, "trouble"), |event| (event as usize, event.name()));
+        let Some(meter) = self.said_of.get(kind) else { return false };
         let second = now.0 / 1000;
         if meter.second.replace(second) != second {
-            let unsaid = meter.seen.replace(0).saturating_sub(EVENTS_PER_SECOND);
+            let unsaid = meter.seen.replace(0).saturating_sub(LINES_PER_SECOND);
             if unsaid > 0 {
-                log::warn!("security {}: {unsaid} more in that second", event.name());
+                log::warn!("{name}: {unsaid} more in that second");
             }
         }
         meter.seen.set(meter.seen.get().saturating_add(1));
-        meter.seen.get() <= EVENTS_PER_SECOND
+        meter.seen.get() <= LINES_PER_SECOND
     }
 
     /// Says at DEBUG what this worker has done, if that is news.
