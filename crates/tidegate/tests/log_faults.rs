@@ -191,6 +191,8 @@ fn run_5_rotation_loses_no_line() {
     let folder = Folder::new();
     folder.write("root/a.html", "hello");
     let (mut server, addr) = Bare::serve(folder, &["--max-requests", "0"], &[("JSON_LOG_FILE", "j.log")]);
+    // It listens before it opens its log.
+    server.wait_for_log("is running");
     let stop = Arc::new(AtomicBool::new(false));
     let clients: Vec<_> = (0..2)
         .map(|_| {
