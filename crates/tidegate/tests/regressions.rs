@@ -110,3 +110,12 @@ fn up_3_a_removed_folder_is_said_and_files_are_served_on() {
     let line = server.wait_for_log("the uploads folder was removed");
     assert!(line.contains("WARNING"), "{line}");
 }
+
+/// With no time to drain and nothing open, the exit code claimed that requests were cut.
+#[test]
+fn run_5_no_time_to_drain_is_enough_where_nothing_is_open() {
+    let mut server = Server::start(&["--drain", "0s"]);
+    assert_eq!(server.get("/healthz").status, 200);
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+}

@@ -42,6 +42,8 @@ const STATUS_EVERY: Duration = Duration::from_secs(30);
 const HEALTH_EVERY: Duration = Duration::from_secs(1);
 /// How often a draining server looks whether its workers have ended.
 const DRAIN_POLL: Duration = Duration::from_millis(5);
+/// What a worker with nothing open needs to end; a shorter drain would call that a cut.
+const DRAIN_FLOOR: Duration = Duration::from_millis(200);
 /// How long the pool and the log may take to finish at the very end.
 const LAST_WORK: Duration = Duration::from_secs(2);
 
@@ -278,7 +280,7 @@ impl Server {
         };
         tokio::select! {
             () = all_ended => ExitCode::SUCCESS,
-            () = tokio::time::sleep(settings.drain) => {
+            () = tokio::time::sleep(settings.drain.max(DRAIN_FLOOR)) => {
                 let left = self.admission.connections().0;
                 log::warn!("the drain deadline passed; {left} connections are cut");
                 ExitCode::from(DRAIN_DEADLINE_PASSED)
