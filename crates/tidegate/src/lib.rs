@@ -26,6 +26,7 @@ pub mod router;
 pub mod server;
 pub mod site;
 pub mod store;
+pub mod sync;
 pub mod telemetry;
 pub mod worker;
 

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use crate::sync::lock;
+
 /// An episode of saturation is over when nothing was refused for this long.
 const EPISODE_GAP: Duration = Duration::from_secs(10);
 
@@ -229,9 +231,9 @@ impl State {
 }
 
 impl Shared {
-    /// Jobs run outside the lock and nothing under it panics, so a poisoned state is still whole.
+    /// Jobs run outside this lock.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn work(&self, index: usize) {

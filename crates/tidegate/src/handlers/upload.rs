@@ -53,7 +53,7 @@ impl Uploads {
         };
         judge_type(request)?;
         let store = self.store()?;
-        pool.check_room().map_err(|_| saturated())?;
+        pool.check_room().map_err(|_| Reject::pool_saturated())?;
         let reserved = self.budget.take(length, self.body_memory).ok_or_else(|| {
             Reject::new(Code::UploadsBusy, "Too many uploads are in progress.").with(RETRY_SOON)
         })?;
@@ -77,7 +77,7 @@ fn store_body<'b>(body: Vec<u8>, reserved: Reserved, store: Arc<LocalStore>, poo
         check_and_store(&body, &store)
     };
     match pool.run("storing an upload", work) {
-        Err(_) => Reply::Now(Err(saturated())),
+        Err(_) => Reply::Now(Err(Reject::pool_saturated())),
         Ok(pending) => Reply::Later(Box::pin(async move {
             let stored = pending.await.unwrap_or_else(|_| Err(lost()));
             stored.map(|name| created(&name))
@@ -149,10 +149,6 @@ fn unavailable() -> Reject {
 /// The thread that stored it panicked.
 fn lost() -> Reject {
     Reject::new(Code::Internal, "The server made a mistake; the upload was not acknowledged.")
-}
-
-fn saturated() -> Reject {
-    Reject::new(Code::PoolSaturated, "All threads are busy and the queue is full.").with(RETRY_SOON)
 }
 
 fn degraded() -> Reject {

@@ -67,7 +67,7 @@ impl HostPolicy {
         }
         let port_is_ours = match here {
             Here::Unix => true,
-            Here::Ip(_, port) => authority.port.unwrap_or(DEFAULT_PORT) == port,
+            Here::Ip(_, port) => names_port(authority, port),
         };
         let by_address = match (authority.host, here) {
             (Host::Name(_), _) => false,
@@ -83,13 +83,15 @@ impl HostPolicy {
         };
         port_is_ours && (by_address || by_name())
             || self.allowed.iter().any(|(name, port)| {
-                is(authority, name) && port.is_none_or(|port| self.port_fits(authority, port, here))
+                is(authority, name)
+                    && port.is_none_or(|port| here == Here::Unix || names_port(authority, port))
             })
     }
+}
 
-    fn port_fits(&self, authority: &Authority<'_>, port: u16, here: Here) -> bool {
-        here == Here::Unix || authority.port.unwrap_or(DEFAULT_PORT) == port
-    }
+/// Whether the authority names `port`, which it may leave out where the scheme implies it.
+fn names_port(authority: &Authority<'_>, port: u16) -> bool {
+    authority.port.unwrap_or(DEFAULT_PORT) == port
 }
 
 fn parse(bytes: &[u8]) -> Result<Authority<'_>, Reject> {

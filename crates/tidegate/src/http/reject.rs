@@ -189,6 +189,12 @@ impl Reject {
         }
     }
 
+    /// The pool takes nothing more now; jobs leave it within milliseconds.
+    pub fn pool_saturated() -> Self {
+        Self::new(Code::PoolSaturated, "All threads are busy and the queue is full.")
+            .with(Extra::RetryAfter(1))
+    }
+
     /// Adds what goes with it.
     #[must_use]
     pub fn with(mut self, extra: Extra) -> Self {

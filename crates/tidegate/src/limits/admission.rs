@@ -12,11 +12,12 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use std::time::Duration;
 
 use crate::clock::Millis;
+use crate::sync::lock;
 
 const GONE: u64 = 0;
 const BUSY: u64 = 1;
@@ -205,11 +206,6 @@ impl Drop for Permit {
         }
         book.free.push(self.number);
     }
-}
-
-/// Nothing panics while one of these locks is held, so a poisoned one is still whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -155,31 +155,25 @@ impl Listener {
     /// Leaves the event loop, and returns those who already wait to be accepted: closing the socket would reset
     /// them.
     pub fn last_ones(self) -> Vec<(Transport, Peer)> {
-        let accept = |socket: &dyn Fn() -> io::Result<(Transport, Peer)>| {
-            std::iter::from_fn(|| socket().ok()).take(LAST_ONES).collect()
+        let accept: Box<dyn Fn() -> io::Result<(Transport, Peer)>> = match self.socket {
+            Accepting::Tcp(socket) => {
+                let Ok(socket) = socket.into_std() else { return Vec::new() };
+                Box::new(move || {
+                    let (stream, peer) = socket.accept()?;
+                    stream.set_nonblocking(true)?;
+                    Ok((Transport::Tcp(tokio::net::TcpStream::from_std(stream)?), Peer::Ip(peer)))
+                })
+            }
+            Accepting::Unix(socket) => {
+                let Ok(socket) = socket.into_std() else { return Vec::new() };
+                Box::new(move || {
+                    let (stream, _) = socket.accept()?;
+                    stream.set_nonblocking(true)?;
+                    Ok((Transport::Unix(tokio::net::UnixStream::from_std(stream)?), Peer::Unix))
+                })
+            }
         };
-        match self.socket {
-            Accepting::Tcp(socket) => socket.into_std().map_or_else(
-                |_| Vec::new(),
-                |socket| {
-                    accept(&|| {
-                        let (stream, peer) = socket.accept()?;
-                        stream.set_nonblocking(true)?;
-                        Ok((Transport::Tcp(tokio::net::TcpStream::from_std(stream)?), Peer::Ip(peer)))
-                    })
-                },
-            ),
-            Accepting::Unix(socket) => socket.into_std().map_or_else(
-                |_| Vec::new(),
-                |socket| {
-                    accept(&|| {
-                        let (stream, _) = socket.accept()?;
-                        stream.set_nonblocking(true)?;
-                        Ok((Transport::Unix(tokio::net::UnixStream::from_std(stream)?), Peer::Unix))
-                    })
-                },
-            ),
-        }
+        std::iter::from_fn(|| accept().ok()).take(LAST_ONES).collect()
     }
 
     /// Changes the length of the accept queue (`listen(2)` may be called again on Linux).

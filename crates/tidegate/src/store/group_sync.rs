@@ -8,6 +8,8 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 use rustix::io::Errno;
 
+use crate::sync::lock;
+
 /// The syncs of one descriptor.
 #[derive(Debug, Default)]
 pub struct GroupSync {
@@ -32,8 +34,7 @@ impl GroupSync {
     /// # Errors
     /// The error of the first sync that ever failed here.
     pub fn wait(&self, sync: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
-        // Nothing panics while the lock is held, so a poisoned state is still whole.
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         state.asked += 1;
         let mine = state.asked;
         while state.running && state.failed.is_none() && state.synced < mine {
@@ -49,7 +50,7 @@ impl GroupSync {
         let covered = state.asked;
         drop(state);
         let done = sync();
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         state.running = false;
         match done {
             Ok(()) => state.synced = covered,

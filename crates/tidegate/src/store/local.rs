@@ -14,7 +14,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, CWD, Dir, FlockOperation, Mode, OFlags};
@@ -22,6 +22,7 @@ use rustix::io::Errno;
 
 use super::group_sync::GroupSync;
 use crate::clock::Utc;
+use crate::sync::lock;
 
 /// A name that is taken is answered with a new one; this often in a row means that something else is wrong.
 const NAME_TRIES: usize = 16;
@@ -158,9 +159,8 @@ impl LocalStore {
         if gone { StoreError::FolderGone } else { error }
     }
 
-    /// Nothing panics while the lock is held, so a poisoned one is still whole.
     fn space(&self) -> MutexGuard<'_, Space> {
-        self.space.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.space)
     }
 
     fn write(&self, bytes: &[u8]) -> Result<String, StoreError> {

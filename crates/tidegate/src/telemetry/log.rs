@@ -12,7 +12,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -21,6 +21,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use super::escape::push_json;
 use crate::clock::Utc;
 use crate::config::{AccessFormat, LogSettings};
+use crate::sync::lock;
 
 /// Batches that may wait for the writer. A worker's batch is at most 32 KiB, so this bounds the memory that
 /// a stalled log may hold to 8 MiB.
@@ -123,11 +124,6 @@ impl LogWriter {
     pub fn dropped(&self) -> u64 {
         DROPPED.load(Ordering::Relaxed)
     }
-}
-
-/// Nothing panics while one of these locks is held, so a poisoned one is still whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether the main log goes to a terminal that takes colour (`NO_COLOR` is honoured).

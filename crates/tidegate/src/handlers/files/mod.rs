@@ -22,7 +22,6 @@ use self::cache::{Entry, FileCache};
 use self::resolve::{Effort, Found, WouldBlock};
 use super::Answer;
 use crate::clock::Millis;
-use crate::http::reject::Extra;
 use crate::http::response::{Body, Fields};
 use crate::http::{Code, Reject, Reply, Request, Response, url_path};
 use crate::pool::Pool;
@@ -31,7 +30,7 @@ use crate::pool::Pool;
 #[derive(Debug)]
 pub struct Files {
     root: Arc<OwnedFd>,
-    cache: Rc<FileCache>,
+    cache: FileCache,
     dress: respond::Dress,
 }
 
@@ -39,7 +38,7 @@ impl Files {
     /// Serves what lies beneath `root`, with the fields that `dress` gives each file; remembers at most
     /// about `descriptors` open files.
     pub fn new(root: Arc<OwnedFd>, dress: respond::Dress, descriptors: u64) -> Self {
-        Self { root, cache: Rc::new(FileCache::new(descriptors)), dress }
+        Self { root, cache: FileCache::new(descriptors), dress }
     }
 
     /// Answers a GET or HEAD for `name`, a decoded path without its leading slash.
@@ -79,11 +78,7 @@ impl Files {
             resolve::look(root.as_fd(), &path, Effort::Blocking)
         };
         match pool.run("opening a file", work) {
-            Err(_) => Reply::Now(Err(Reject::new(
-                Code::PoolSaturated,
-                "All threads are busy and the queue is full.",
-            )
-            .with(Extra::RetryAfter(1)))),
+            Err(_) => Reply::Now(Err(Reject::pool_saturated())),
             Ok(pending) => Reply::Later(Box::pin(async move {
                 match pending.await {
                     Ok(Ok(found)) => self.settle(found, &name, &request, now),
