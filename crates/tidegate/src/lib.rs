@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod conn;
 pub mod demo;
+pub mod disk;
 pub mod exchange;
 pub mod failpoint;
 pub mod greeting;

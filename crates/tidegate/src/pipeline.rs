@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use http1::{Expect, Target};
 
 use crate::clock::Millis;
-use crate::handlers::{Answer, files, health};
+use crate::handlers::{Answer, health};
 use crate::http::host::Here;
 use crate::http::reject::Extra;
 use crate::http::request::Name;
@@ -37,8 +37,8 @@ pub fn handle<'b>(site: &'b Site, request: &Request<'b>, arrival: Arrival) -> Re
     let request = *request;
     match answer.unwrap_or_else(|_| Err(panicked())) {
         Ok(Reply::Now(Ok(response))) => Reply::Now(response),
-        Ok(answer) => isolated(answer).map(move |outcome| finish(outcome, Some(&request), arrival.id)),
-        Err(reject) => Reply::Now(refuse(&reject, Some(&request), arrival.id)),
+        Ok(answer) => isolated(answer).map(move |outcome| finish(site, outcome, &request, arrival)),
+        Err(reject) => Reply::Now(refuse(site, &reject, &request, arrival)),
     }
 }
 
@@ -97,28 +97,42 @@ fn respond<'b>(
         Route::Ready => {
             Ok(Reply::Now(health::ready(&site.draining, site.uploads.store.as_deref(), &site.pool)))
         }
-        Route::Reserved => Err(files::not_found()),
+        Route::Reserved => Err(Reject::not_found()),
         Route::Uploaded(name) => {
             let servable = path.name().is_some() && !name.contains('/');
-            let stored = site.stored.as_ref().filter(|_| servable).ok_or_else(files::not_found)?;
-            Ok(stored.serve(request, name, arrival.now, &site.pool))
+            let stored = site.stored.as_ref().filter(|_| servable).ok_or_else(Reject::not_found)?;
+            Ok(stored.serve(request, name, arrival.now))
         }
         Route::File => {
-            let name = path.name().ok_or_else(files::not_found)?;
-            Ok(site.files.serve(request, name, arrival.now, &site.pool))
+            let name = path.name().ok_or_else(Reject::not_found)?;
+            Ok(site.files.serve(request, name, arrival.now))
         }
     }
 }
 
-/// The response to a refusal, in the form that the client prefers; `request` is `None` where the head could
-/// not be read.
-pub fn refuse(reject: &Reject, request: Option<&Request<'_>>, id: u64) -> Response {
-    let page = request.is_some_and(|request| problem::wants_page(request.values(Name::Accept)));
-    problem::response(reject, id, page)
+/// The response to the refusal of a request, in the form that its client prefers.
+pub fn refuse(site: &Site, reject: &Reject, request: &Request<'_>, arrival: Arrival) -> Response {
+    if !problem::wants_page(request.values(Name::Accept)) {
+        return problem::response(reject, arrival.id, false);
+    }
+    match site.files.page(reject.code.row().status, arrival.now) {
+        Some(page) => problem::with_page(reject, page),
+        None => problem::response(reject, arrival.id, true),
+    }
 }
 
-fn finish(outcome: Result<Response, Reject>, request: Option<&Request<'_>>, id: u64) -> Response {
-    outcome.unwrap_or_else(|reject| refuse(&reject, request, id))
+/// The response where there is no request, for its head could not be read.
+pub fn refuse_unread(reject: &Reject, id: u64) -> Response {
+    problem::response(reject, id, false)
+}
+
+fn finish(
+    site: &Site,
+    outcome: Result<Response, Reject>,
+    request: &Request<'_>,
+    arrival: Arrival,
+) -> Response {
+    outcome.unwrap_or_else(|reject| refuse(site, &reject, request, arrival))
 }
 
 /// The same answer, in which a panic on the way costs this request alone (SPEC LOAD-4).

@@ -91,6 +91,12 @@ impl Status {
     }
 }
 
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.status().fmt(f)
+    }
+}
+
 impl Pool {
     /// Starts `size` threads named `pool-0`, `pool-1`, … that share a queue of `queue_limit` jobs.
     ///
@@ -159,6 +165,32 @@ impl Pool {
         Ok(Pending(receive))
     }
 
+    /// Gives `work`, which nobody waits for, to a thread that has nothing else to do; false where there is none. That is no
+    /// refusal.
+    pub fn run_spare(&self, what: &'static str, work: impl FnOnce() + Send + 'static) -> bool {
+        let mut state = self.shared.lock();
+        let spare = !state.closed && state.free() > state.queue.len();
+        if spare {
+            state.queue.push_back(Job { what, run: Box::new(work) });
+            drop(state);
+            self.shared.work.notify_one();
+        }
+        spare
+    }
+
+    /// Gives the pool work that must be done some time, whatever waits there already. The caller has few such jobs at a
+    /// time: one for each file that it holds open.
+    pub fn run_later(&self, what: &'static str, work: impl FnOnce() + Send + 'static) {
+        self.shared.lock().queue.push_back(Job { what, run: Box::new(work) });
+        self.shared.work.notify_one();
+    }
+
+    /// Whether a thread has nothing to do.
+    pub fn has_spare(&self) -> bool {
+        let state = self.shared.lock();
+        state.free() > state.queue.len()
+    }
+
     /// Whether [`Pool::run`] would take a job now. Where it says no, this counts as a refusal.
     ///
     /// # Errors
@@ -212,8 +244,11 @@ impl Pool {
 impl State {
     /// A free thread takes a job that the queue only passes on.
     fn has_room(&self) -> bool {
-        let free = self.doing.iter().filter(|doing| doing.is_none()).count();
-        self.queue.len() < self.queue_limit.saturating_add(free)
+        self.queue.len() < self.queue_limit.saturating_add(self.free())
+    }
+
+    fn free(&self) -> usize {
+        self.doing.iter().filter(|doing| doing.is_none()).count()
     }
 
     fn refuse(&mut self) {
@@ -312,6 +347,34 @@ mod tests {
         assert_eq!(wait(first.unwrap()), Ok(()));
         until(&pool, |status| status.queued == 0);
         assert!(!pool.is_saturated());
+    }
+
+    #[test]
+    fn load_2_spare_work_never_waits_in_the_queue() {
+        let pool = Pool::start(1, 8).unwrap();
+        let (release, held) = hold(&pool);
+        until(&pool, |status| status.busy() == 1);
+        assert!(!pool.run_spare("tidying", || ()));
+        assert_eq!(pool.status().queued, 0);
+        drop(release);
+        assert_eq!(wait(held.unwrap()), Ok(()));
+        until(&pool, |status| status.busy() == 0);
+        let (done, finished) = mpsc::channel();
+        assert!(pool.run_spare("tidying", move || done.send(()).unwrap()));
+        assert_eq!(finished.recv_timeout(Duration::from_secs(10)), Ok(()));
+    }
+
+    #[test]
+    fn load_2_work_for_later_is_done_though_the_queue_is_full() {
+        let pool = Pool::start(1, 1).unwrap();
+        let (release, held) = hold(&pool);
+        until(&pool, |status| status.busy() == 1);
+        let queued = pool.run("waiting", || ()).unwrap();
+        let (done, finished) = mpsc::channel();
+        pool.run_later("closing", move || done.send(()).unwrap());
+        drop(release);
+        assert_eq!((wait(held.unwrap()), wait(queued)), (Ok(()), Ok(())));
+        assert_eq!(finished.recv_timeout(Duration::from_secs(10)), Ok(()));
     }
 
     #[test]

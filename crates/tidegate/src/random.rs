@@ -12,6 +12,11 @@ pub fn bytes() -> [u8; 8] {
     }
 }
 
+/// A random number that nobody can guess.
+pub fn number() -> u64 {
+    u64::from_le_bytes(bytes())
+}
+
 /// Ids for exchanges: a walk through all 64-bit numbers from a random start, mixed so that neighbours do
 /// not look alike (splitmix64).
 #[derive(Debug)]
@@ -20,7 +25,7 @@ pub struct Ids(std::cell::Cell<u64>);
 impl Ids {
     /// A walk from a random start.
     pub fn new() -> Self {
-        Self(std::cell::Cell::new(u64::from_le_bytes(bytes())))
+        Self(std::cell::Cell::new(number()))
     }
 
     /// The next id.

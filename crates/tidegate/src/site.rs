@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use crate::config::{ListenAddr, Settings};
 use crate::handlers::files::Files;
-use crate::handlers::files::respond::Dress;
+use crate::handlers::files::cache::Room;
+use crate::handlers::files::codings::Codings;
+use crate::handlers::files::dress::Dress;
 use crate::handlers::health::Draining;
 use crate::handlers::upload::Uploads;
 use crate::http::host::HostPolicy;
@@ -29,8 +31,10 @@ pub struct Services {
     pub budget: Budget,
     /// Whether the server is on its way out.
     pub draining: Draining,
-    /// Open files that each cache of a worker may remember.
-    pub descriptors: u64,
+    /// How much each cache of a worker may remember.
+    pub room: Room,
+    /// What was compressed.
+    pub codings: Codings,
 }
 
 /// One worker's site.
@@ -82,10 +86,15 @@ impl Site {
                     media_type: None,
                     no_store: false,
                     folders: true,
+                    listing: settings.files.listing,
+                    spa: settings.files.spa,
+                    codings: true,
                 },
-                services.descriptors,
+                services.room,
+                services.codings.clone(),
+                services.pool.clone(),
             ),
-            stored: services.stored.as_ref().map(|folder| stored_files(folder, services.descriptors)),
+            stored: services.stored.as_ref().map(|folder| stored_files(folder, services)),
             uploads: Uploads {
                 store: services.store.clone(),
                 budget: services.budget.clone(),
@@ -99,10 +108,17 @@ impl Site {
 }
 
 /// Stored uploads are all JSON, and nobody may keep them (UP-7).
-fn stored_files(folder: &Arc<OwnedFd>, descriptors: u64) -> Files {
-    let dress =
-        Dress { download: Vec::new(), media_type: Some("application/json"), no_store: true, folders: false };
-    Files::new(Arc::clone(folder), dress, descriptors)
+fn stored_files(folder: &Arc<OwnedFd>, services: &Services) -> Files {
+    let dress = Dress {
+        download: Vec::new(),
+        media_type: Some("application/json"),
+        no_store: true,
+        folders: false,
+        listing: false,
+        spa: false,
+        codings: false,
+    };
+    Files::new(Arc::clone(folder), dress, services.room, services.codings.clone(), services.pool.clone())
 }
 
 /// The configured values, without countdown; no `max` where there is none (SPEC H1-3). Part of a second counts as

@@ -116,7 +116,7 @@ fn sent_by_sendfile(trace: &Path) -> usize {
 }
 
 #[test]
-fn file_3_fifty_megabytes_are_exact_and_go_by_sendfile() {
+fn file_3_fifty_megabytes_are_exact_and_go_by_sendfile_but_for_the_last_eight() {
     let big = content(50_000_000);
     let mut setup = Setup::new().file("big.html", &big);
     let traced = std::process::Command::new("strace").arg("-V").output().is_ok();
@@ -131,7 +131,8 @@ fn file_3_fifty_megabytes_are_exact_and_go_by_sendfile() {
     compare(&mut server.connect(), "/big.html", &big);
     if traced {
         let trace = server.folder.0.join("trace");
-        eventually("every byte went by sendfile", || sent_by_sendfile(&trace) == big.len());
+        let referred = big.len() - (8 << 20);
+        eventually("all but the end went by sendfile", || sent_by_sendfile(&trace) == referred);
     }
 }
 

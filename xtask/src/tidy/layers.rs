@@ -19,7 +19,7 @@ const LAYERS: [&[&str]; 12] = [
     &["handlers"],
     &["telemetry"],
     &["limits", "router", "exchange"],
-    &["http", "store"],
+    &["http", "store", "disk"],
     &["config", "net", "pool", "clock", "random", "failpoint", "sync"],
 ];
 

@@ -107,6 +107,8 @@ fn files(layers: &Layers) -> Result<FileSettings, ConfigError> {
     Ok(FileSettings {
         root: layers.one(&t::ROOT, path)?,
         download: if inline { Vec::new() } else { download },
+        listing: layers.optional(&t::LISTING, switch)?.unwrap_or(false),
+        spa: layers.optional(&t::SPA, switch)?.unwrap_or(false),
     })
 }
 

@@ -80,6 +80,10 @@ pub struct FileSettings {
     /// Extensions sent as attachments: lower case, without the dot, at most 256; empty with `--inline`
     /// (FILE-2).
     pub download: Vec<String>,
+    /// Whether folders without an index are listed (FILE-8).
+    pub listing: bool,
+    /// Whether browsers get `index.html` for paths that are not there (FILE-9).
+    pub spa: bool,
 }
 
 /// `[uploads]`: the folder for uploads.

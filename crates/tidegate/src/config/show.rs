@@ -17,6 +17,7 @@ enum Written {
     Number(u64),
     Text(String),
     List(Vec<String>),
+    Switch(bool),
 }
 
 impl Settings {
@@ -70,6 +71,8 @@ impl Settings {
             (&t::ROOT, path(&self.files.root)),
             // `inline` is not written: it says the same as an empty `download`.
             (&t::DOWNLOAD, Written::List(self.files.download.clone())),
+            (&t::LISTING, Written::Switch(self.files.listing)),
+            (&t::SPA, Written::Switch(self.files.spa)),
             (&t::UPLOADS, optional_path(self.uploads.dir.as_ref())),
             (
                 &t::UPLOAD_QUOTA,
@@ -140,6 +143,7 @@ impl fmt::Display for Written {
             Written::Unset => Ok(()),
             Written::Number(number) => write!(f, "{number}"),
             Written::Text(text) => write!(f, "{}", toml::Value::from(text.as_str())),
+            Written::Switch(on) => write!(f, "{on}"),
             Written::List(texts) => write!(f, "{}", toml::Value::from(texts.clone())),
         }
     }

@@ -158,6 +158,10 @@ table! {
         flag: false, help: "Extensions sent as attachments" }
     INLINE { name: "inline", shape: Shape::Switch, key: "files.inline",
         help: "Show every file; by default txt, png, jpg and jpeg are downloads" }
+    LISTING { name: "listing", shape: Shape::Switch, key: "files.listing",
+        help: "List folders that have no index.html; by default they are 404" }
+    SPA { name: "spa", shape: Shape::Switch, key: "files.spa",
+        help: "Give browsers index.html for paths that are not there (single-page applications)" }
 
     UPLOADS { name: "uploads", value: "DIR", shape: Shape::Text, key: "uploads.dir", reload: Reload::Fixed,
         help: "Folder for uploads [default: uploads inside the root]" }

@@ -92,6 +92,8 @@ fn run_2_defaults_are_those_of_the_contract() {
         files: FileSettings {
             root: "resources".into(),
             download: ["txt", "png", "jpg", "jpeg"].map(String::from).to_vec(),
+            listing: false,
+            spa: false,
         },
         uploads: UploadSettings { dir: None, quota: None },
         hosts: HostSettings { allow: AllowHosts::default() },

@@ -58,6 +58,8 @@ impl Buffer {
 pub struct Buffers {
     input: RefCell<Vec<Box<[u8]>>>,
     output: RefCell<Vec<Vec<u8>>>,
+    /// Where pieces of files pass through, within one poll.
+    pub(super) scratch: RefCell<Vec<u8>>,
 }
 
 impl Buffers {

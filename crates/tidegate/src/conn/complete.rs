@@ -1,16 +1,16 @@
 //! Requests whose answer takes more than the bytes at hand: the pool, a body, or a file. Each runs in a box of
 //! its own, so that a connection that never needs one does not pay for it.
 
-use http1::{BodyLength, Framing, Next};
+use http1::{Framing, Next};
 
 use super::buffer::Buffer;
 use super::connection::{Connection, Fill, Gone};
 use super::deadline::LINGER;
-use super::{receive, send};
+use super::{receive, send_file};
 use crate::clock::Millis;
 use crate::exchange::Exchange;
-use crate::http::{Body, Reply, Response};
-use crate::pipeline;
+use crate::http::{Body, Reply, Request, Response};
+use crate::pipeline::{self, Arrival};
 use crate::site::Site;
 
 /// What the log says of a client that left before there was an answer: nginx's number for that.
@@ -18,12 +18,14 @@ const CLIENT_GONE: u16 = 499;
 
 /// A request whose answer is not at hand.
 pub(super) struct Pending<'b> {
+    /// What was asked.
+    pub(super) request: Request<'b>,
+    /// Where and when.
+    pub(super) arrival: Arrival,
     /// Its record so far.
     pub(super) exchange: Exchange<'b>,
     /// How it will be answered.
     pub(super) reply: Reply<'b>,
-    /// How its body is framed.
-    pub(super) body: BodyLength,
     /// The length of its head.
     pub(super) consumed: usize,
 }
@@ -36,7 +38,7 @@ impl Connection {
         pending: Pending<'b>,
         input: &Buffer,
     ) -> Result<(Buffer, Next), Gone> {
-        let Pending { mut exchange, mut reply, body, consumed } = pending;
+        let Pending { request, arrival, mut exchange, mut reply, consumed } = pending;
         self.in_request = true;
         let rest = input.unread().get(consumed..).unwrap_or_default();
         let mut tail = self.local.buffers.holding(rest, self.local.room());
@@ -51,7 +53,7 @@ impl Connection {
                     break later.await;
                 }
                 Reply::AfterBody { limit, then } => {
-                    match receive::body(self, site, &mut tail, body, limit).await {
+                    match receive::body(self, site, &mut tail, request.body, limit).await {
                         Ok(body) => {
                             exchange.received = body.len() as u64;
                             self.slot.set(Millis::NEVER);
@@ -63,7 +65,7 @@ impl Connection {
                             return Err(Gone);
                         }
                         Err(receive::Stop::Refuse(reject)) => {
-                            break pipeline::refuse(&reject, exchange.request.as_ref(), exchange.id);
+                            break pipeline::refuse(site, &reject, &request, arrival);
                         }
                     }
                 }
@@ -85,15 +87,16 @@ impl Connection {
         exchange: &mut Exchange<'_>,
     ) -> Result<(), Gone> {
         let sent = self.encode(site, response, exchange);
-        match &response.body {
-            Body::File(file, range) if sent.framing != Framing::Nothing => {
-                self.flush().await?;
-                let (done, result) = send::file(self, &site.pool, file, range.clone()).await;
-                exchange.bytes = done;
-                result
-            }
-            _ => Ok(()),
+        if sent.framing == Framing::Nothing {
+            return Ok(());
         }
+        let (bytes, result) = match &response.body {
+            Body::File(file, range) => send_file::part(self, &site.pool, file, range.clone()).await,
+            Body::Parts(file, parts) => send_file::parts(self, &site.pool, file, parts).await,
+            _ => return Ok(()),
+        };
+        exchange.bytes = bytes;
+        result
     }
 
     /// After an answer: drops the rest of its request's body, where that is little and comes soon (H1-11).

@@ -2,7 +2,9 @@
 //! write an exchange down.
 
 use std::future::poll_fn;
+use std::ops::Range;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
@@ -14,11 +16,15 @@ use super::local::Local;
 use crate::clock::Millis;
 use crate::exchange::Exchange;
 use crate::http::host::Here;
-use crate::http::{Reject, Response};
+use crate::http::{Body, Reject, Response, problem};
 use crate::limits::Permit;
 use crate::net::{Peer, Transport};
 use crate::pipeline;
 use crate::site::Site;
+
+/// Payloads up to this size are copied behind their head, to leave in one `send`; to send two pieces at once costs as
+/// much as the copy of about so many bytes.
+const COPIED: usize = 4 * 1024;
 
 /// One HTTP/1 connection.
 pub struct Connection {
@@ -28,6 +34,8 @@ pub struct Connection {
     pub(super) slot: Slot,
     /// Encoded and not yet sent.
     pub(super) out: Vec<u8>,
+    /// A payload that follows `out`: too large to be copied behind its head.
+    pub(super) attached: Option<(Arc<[u8]>, Range<usize>)>,
     /// The seat; a connection that got none is only told so.
     permit: Option<Permit>,
     pub(super) peer: Peer,
@@ -72,6 +80,7 @@ impl Connection {
             local: Rc::clone(local),
             slot,
             out: Vec::new(),
+            attached: None,
             permit,
             peer,
             here,
@@ -114,17 +123,19 @@ impl Connection {
         self.permit.as_ref().is_some_and(Permit::evicted) || self.local.is_draining() && !self.io.has_unread()
     }
 
-    /// Encodes the head of `response`, and its body where that is in memory.
+    /// Encodes the head of `response`, and its body where that is in memory. What was attached before is sent by now.
     pub(super) fn encode(&mut self, site: &Site, response: &Response, exchange: &mut Exchange<'_>) -> Sent {
+        debug_assert!(self.attached.is_none(), "an attachment is followed by a flush");
         if self.out.capacity() == 0 {
             self.out = self.local.buffers.take_output();
         }
         self.served = self.served.saturating_add(1);
         let close = response.close || self.served >= site.max_requests || self.local.is_draining();
         let common = self.local.clock.common_fields();
+        let id = response.refusal.as_ref().map(|_| problem::id_field(exchange.id));
         let answer = Answer {
             status: response.status,
-            fields: &[&common, response.fields.as_bytes()],
+            fields: &[&common, response.fields.as_bytes(), id.as_ref().map_or(&[], |id| &id[..])],
             body: response.body.length().map_or(AnswerBody::None, AnswerBody::Exact),
             close,
             keep_alive: &site.keep_alive_fields,
@@ -132,7 +143,12 @@ impl Connection {
         let sent = self.proto.answer(&mut self.out, &answer);
         exchange.answered(response);
         if let (Some(bytes), Framing::Exact(length)) = (response.body.bytes(), sent.framing) {
-            self.out.extend_from_slice(bytes);
+            match &response.body {
+                Body::Shared(whole, range) if bytes.len() > COPIED => {
+                    self.attached = Some((Arc::clone(whole), range.clone()));
+                }
+                _ => self.out.extend_from_slice(bytes),
+            }
             exchange.bytes = length;
         }
         sent
@@ -142,7 +158,7 @@ impl Connection {
     pub(super) fn refuse_unread(&mut self, reject: &Reject, input: Option<&[u8]>) {
         let mut exchange = Exchange::begin(self.local.ids.next(), self.peer, Instant::now());
         exchange.line = input.and_then(http1::request_line);
-        let response = pipeline::refuse(reject, None, exchange.id);
+        let response = pipeline::refuse_unread(reject, exchange.id);
         let site = self.local.site();
         self.encode(&site, &response, &mut exchange);
         self.record(&exchange);

@@ -90,7 +90,7 @@ impl Connection {
                     Turn::Tail(tail, _) => return Ok(tail),
                     Turn::Last => return Ok(input),
                 }
-                if self.out.len() >= HIGH_WATER {
+                if self.out.len() >= HIGH_WATER || self.attached.is_some() {
                     self.flush().await?;
                 }
                 // A client that pipelines without end takes turns with the others.
@@ -155,7 +155,7 @@ impl Connection {
                 if self.proto.after_answer() == Next::Head { Step::Next(head.consumed) } else { Step::Last }
             }
             reply => {
-                Step::Wait(Box::new(Pending { exchange, reply, body: request.body, consumed: head.consumed }))
+                Step::Wait(Box::new(Pending { request, arrival, exchange, reply, consumed: head.consumed }))
             }
         }
     }

@@ -1,8 +1,8 @@
 //! Connections: the driver of each protocol version, its deadlines, and what every connection of a worker
 //! shares.
 //!
-//! `connection` the state of one · `h1` the HTTP/1 driver, one linear loop · `complete` answers that take more than a look · `receive` bodies in · `send` bytes and files out · `linger` the
-//! polite close · `deadline` when to give up · `buffer` memory that idle connections do not hold · `local`
+//! `connection` the state of one · `h1` the HTTP/1 driver, one linear loop · `complete` answers that take more than a
+//! look · `receive` bodies in · `send` bytes and `send_file` files out · `linger` the polite close · `deadline` when to give up · `buffer` memory that idle connections do not hold · `local`
 //! what one worker's connections share.
 
 pub mod buffer;
@@ -10,9 +10,10 @@ mod complete;
 pub mod connection;
 pub mod deadline;
 pub mod h1;
-pub mod linger;
+mod linger;
 pub mod local;
-pub mod receive;
-pub mod send;
+mod receive;
+mod send;
+mod send_file;
 
 pub use connection::Connection;

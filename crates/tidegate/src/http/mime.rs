@@ -40,6 +40,34 @@ pub fn of_extension(extension: &str) -> &'static str {
     mime_guess::from_ext(extension).first_raw().unwrap_or(UNKNOWN)
 }
 
+/// Whether a coding makes files of this type smaller: texts, and what is written in text or has not been compressed.
+pub fn is_worth_coding(kind: &str) -> bool {
+    let essence = kind.split(';').next().unwrap_or_default();
+    const APPLICATION: &[&str] = &[
+        "javascript",
+        "json",
+        "rtf",
+        "sql",
+        "toml",
+        "vnd.ms-fontobject",
+        "wasm",
+        "x-javascript",
+        "x-ndjson",
+        "x-sh",
+        "x-tar",
+        "x-yaml",
+        "xml",
+        "yaml",
+    ];
+    match essence.split_once('/') {
+        Some(("text", _)) => true,
+        Some(("application", subtype)) if APPLICATION.contains(&subtype) => true,
+        Some(("font", "ttf" | "otf" | "collection") | ("image", "bmp")) => true,
+        Some((_, subtype)) => subtype.ends_with("+xml") || subtype.ends_with("+json"),
+        None => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,6 +86,30 @@ mod tests {
             ("x.nonsense", UNKNOWN),
         ] {
             assert_eq!(of_extension(&extension(name)), kind, "{name}");
+        }
+    }
+
+    #[test]
+    fn file_6_texts_are_worth_a_coding_and_images_are_not() {
+        for (extension, worth) in [
+            ("html", true),
+            ("js", true),
+            ("json", true),
+            ("svg", true),
+            ("wasm", true),
+            ("webmanifest", true),
+            ("txt", true),
+            ("ttf", true),
+            ("png", false),
+            ("jpg", false),
+            ("woff2", false),
+            ("mp4", false),
+            ("zip", false),
+            ("gz", false),
+            ("pdf", false),
+            ("nonsense", false),
+        ] {
+            assert_eq!(is_worth_coding(of_extension(extension)), worth, "{extension}");
         }
     }
 }

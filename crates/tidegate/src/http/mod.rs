@@ -1,13 +1,17 @@
 //! HTTP semantics (RFC 9110) without sockets, disks or settings: pure functions and plain records.
 //!
 //! `request` what was asked · `response` what is answered · `reject` every refusal and its table ·
-//! `problem` how a refusal reads · `url_path` target to file name · `conditional` and `range` RFC 9110 §13
-//! and §14 · `validators` ETag and Last-Modified · `host` who we are · `mime` and `disposition` what a file is.
+//! `problem` how a refusal reads · `page` what our own pages share · `url_path` target to file name ·
+//! `negotiate` RFC 9110 §12 · `conditional` §13 · `range` and `multipart` §14 · `validators` ETag and
+//! Last-Modified · `host` who we are · `mime` and `disposition` what a file is.
 
 pub mod conditional;
 pub mod disposition;
 pub mod host;
 pub mod mime;
+pub mod multipart;
+pub mod negotiate;
+pub mod page;
 pub mod problem;
 pub mod range;
 pub mod reject;

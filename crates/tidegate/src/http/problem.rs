@@ -2,41 +2,84 @@
 //!
 //! Nothing here repeats what the client sent, so there is nothing to escape but our own sentences.
 
-use std::fmt::Write;
+use std::sync::{Arc, LazyLock};
 
-use super::reject::{Extra, Reject};
+use super::negotiate;
+use super::page::{Text, policy, push};
+use super::reject::{Code, Extra, Reject};
 use super::response::{Body, Fields, Refusal, Response};
 
-const PAGE_STYLE: &str = "color-scheme:light dark;font:16px/1.6 system-ui,sans-serif;max-width:34rem;margin:18vh auto;padding:0 1.5rem";
+const STYLE: &str = "body{color-scheme:light dark;font:16px/1.6 system-ui,sans-serif;max-width:34rem;margin:18vh auto;\
+                     padding:0 1.5rem}small{opacity:.7}";
+/// Of [`STYLE`], for the policy; a test says the new one after a change.
+const STYLE_HASH: &str = "sha256-QxMQt/6nFPXD5BSBd0ABkq8xeqrzPNuPe5IEq3LRlBA=";
 
-/// The response of `reject` with request id `id`; `page` says that the client prefers HTML.
+/// The fields of every problem that is JSON, and has no field of its own.
+const JSON_FIELDS: &str = "Content-Type: application/problem+json\r\nCache-Control: no-store\r\n";
+
+/// The response of `reject` with request id `id`; `page` says that the client prefers HTML. The driver adds
+/// `X-Request-Id`, as to every refusal.
 pub fn response(reject: &Reject, id: u64, page: bool) -> Response {
-    let row = reject.code.row();
-    let (kind, body) = if page {
-        ("text/html; charset=utf-8", html(reject, id))
-    } else {
-        ("application/problem+json", json(reject))
+    let (fields, body) = match page {
+        true => (page_fields(&reject.extra), Body::Owned(html(reject, id).into_bytes())),
+        false => (json_fields(&reject.extra), json_body(reject)),
     };
-    let mut fields =
-        format!("Content-Type: {kind}\r\nCache-Control: no-store\r\nX-Request-Id: {id:016x}\r\n");
-    if page {
-        fields.push_str(
-            "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'\r\n",
-        );
-    }
+    refusal(reject, fields, body)
+}
+
+/// The same with a page of the operator's own: it brings its style, so it is not bound to ours.
+pub fn with_page(reject: &Reject, page: Arc<[u8]>) -> Response {
+    let mut fields = "Content-Type: text/html; charset=utf-8\r\nCache-Control: no-store\r\n".to_owned();
     push_extra(&mut fields, &reject.extra);
+    let whole = 0..page.len();
+    refusal(reject, Fields::Owned(fields.into_bytes()), Body::Shared(page, whole))
+}
+
+fn refusal(reject: &Reject, fields: Fields, body: Body) -> Response {
     Response {
-        status: row.status,
-        fields: Fields::Owned(fields.into_bytes()),
-        body: Body::Owned(body.into_bytes()),
+        status: reject.code.row().status,
+        fields,
+        body,
         close: reject.close,
         refusal: Some(Refusal { code: reject.code, evidence: reject.evidence.clone(), event: reject.event }),
     }
 }
 
-/// Writing to a `String` cannot fail.
-fn push(text: &mut String, part: std::fmt::Arguments<'_>) {
-    let _ = text.write_fmt(part);
+fn page_fields(extra: &Extra) -> Fields {
+    let mut fields = "Content-Type: text/html; charset=utf-8\r\nCache-Control: no-store\r\n".to_owned();
+    fields.push_str(&policy(STYLE_HASH));
+    push_extra(&mut fields, extra);
+    Fields::Owned(fields.into_bytes())
+}
+
+fn json_fields(extra: &Extra) -> Fields {
+    match extra {
+        Extra::None | Extra::Position { .. } => Fields::Static(JSON_FIELDS),
+        extra => {
+            let mut fields = JSON_FIELDS.to_owned();
+            push_extra(&mut fields, extra);
+            Fields::Owned(fields.into_bytes())
+        }
+    }
+}
+
+/// The most frequent refusal is always the same but for its id, which is a field: it is written once.
+fn json_body(reject: &Reject) -> Body {
+    static NOT_FOUND: LazyLock<String> = LazyLock::new(|| json(&Reject::not_found()));
+    match reject.code {
+        Code::NotFound => Body::Static(&NOT_FOUND),
+        _ => Body::Owned(json(reject).into_bytes()),
+    }
+}
+
+/// The field that names the exchange of a refusal, encoded (SEC-4). Nothing is allocated: a flood of refusals is cheap.
+pub fn id_field(id: u64) -> [u8; 32] {
+    let mut field = *b"X-Request-Id: 0000000000000000\r\n";
+    let digits = field.iter_mut().skip(b"X-Request-Id: ".len());
+    for (digit, byte) in digits.zip(id.to_be_bytes().into_iter().flat_map(|byte| [byte >> 4, byte & 15])) {
+        *digit = b"0123456789abcdef"[usize::from(byte)];
+    }
+    field
 }
 
 fn push_extra(fields: &mut String, extra: &Extra) {
@@ -67,39 +110,40 @@ fn json(reject: &Reject) -> String {
 
 fn html(reject: &Reject, id: u64) -> String {
     let row = reject.code.row();
-    let detail = reject.detail.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
-         content=\"width=device-width\">\n<title>{status} {title}</title>\n<style>body{{{PAGE_STYLE}}}\
-         small{{opacity:.7}}</style>\n<h1>{title}</h1>\n<p>{detail}</p>\n<p><small>{status} \
-         <code>{name}</code> · request <code>{id:016x}</code></small></p>\n</html>\n",
+         content=\"width=device-width\">\n<title>{status} {title}</title>\n<style>{STYLE}</style>\n\
+         <h1>{title}</h1>\n<p>{detail}</p>\n<p><small>{status} <code>{name}</code> · request \
+         <code>{id:016x}</code></small></p>\n</html>\n",
+        detail = Text(&reject.detail),
         status = row.status,
         title = row.title,
         name = row.name,
     )
 }
 
-/// Whether an `Accept` value names `text/html` with a weight above zero.
+/// Whether the client of an `Accept` list is shown a page: one that asks for HTML by name.
 pub fn wants_page<'a>(accept: impl Iterator<Item = &'a [u8]>) -> bool {
-    accept.flat_map(|value| value.split(|byte| *byte == b',')).any(|range| {
-        let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-        let html = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case(b"text/html"));
-        html && !parts.any(|part| matches!(part, b"q=0" | b"q=0.0" | b"q=0.00" | b"q=0.000" | b"Q=0"))
-    })
+    negotiate::names_html(accept)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::reject::Code;
     use super::*;
 
     #[test]
-    fn sec_4_a_problem_is_json_with_its_code_and_id() {
+    fn sec_4_the_id_is_sixteen_digits() {
+        for id in [0, 0xabc, u64::MAX, 0x0123_4567_89ab_cdef] {
+            assert_eq!(id_field(id).to_vec(), format!("X-Request-Id: {id:016x}\r\n").into_bytes());
+        }
+    }
+
+    #[test]
+    fn sec_4_a_problem_is_json_with_its_code() {
         let reject =
             Reject::new(Code::InvalidJson, "a \"quoted\" word").with(Extra::Position { line: 1, column: 9 });
         let response = response(&reject, 0xabc, false);
         let fields = String::from_utf8(response.fields.as_bytes().to_vec()).unwrap();
-        assert!(fields.contains("X-Request-Id: 0000000000000abc\r\n"));
         assert!(fields.contains("Cache-Control: no-store\r\n"));
         let body: serde_json::Value = serde_json::from_slice(response.body.bytes().unwrap()).unwrap();
         assert_eq!(body["code"], "invalid_json");
@@ -117,12 +161,13 @@ mod tests {
     }
 
     #[test]
-    fn sec_4_accept_is_read_as_a_list() {
-        let wants = |accept: &str| wants_page(std::iter::once(accept.as_bytes()));
-        assert!(wants("text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"));
-        assert!(wants("application/json, Text/HTML;q=0.5"));
-        assert!(!wants("*/*"));
-        assert!(!wants("text/html;q=0"));
-        assert!(!wants("text/htmlx"));
+    fn sec_3_the_policy_of_the_page_admits_its_style_and_nothing_else() {
+        let page = response(&Reject::new(Code::NotFound, "x"), 1, true);
+        let text = String::from_utf8(page.body.bytes().unwrap().to_vec()).unwrap();
+        let style = text.split_once("<style>").unwrap().1.split_once("</style>").unwrap().0;
+        let fields = String::from_utf8(page.fields.as_bytes().to_vec()).unwrap();
+        let admitted = format!("style-src '{}';", crate::http::page::tests::hash_of(style));
+        assert!(fields.contains(&admitted), "{admitted}");
+        assert!(fields.contains("default-src 'none';") && !fields.contains("unsafe"));
     }
 }

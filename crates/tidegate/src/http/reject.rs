@@ -189,6 +189,18 @@ impl Reject {
         }
     }
 
+    /// 404, the same for everything that is not there.
+    pub const fn not_found() -> Self {
+        Self {
+            code: Code::NotFound,
+            detail: Cow::Borrowed("There is nothing at this address."),
+            evidence: None,
+            event: None,
+            extra: Extra::None,
+            close: false,
+        }
+    }
+
     /// The pool takes nothing more now; jobs leave it within milliseconds.
     pub fn pool_saturated() -> Self {
         Self::new(Code::PoolSaturated, "All threads are busy and the queue is full.")

@@ -40,17 +40,18 @@ pub enum Method {
 #[repr(u16)]
 pub enum Name {
     Accept = 1,
-    ContentEncoding = 1 << 1,
-    ContentType = 1 << 2,
-    Host = 1 << 3,
-    IfMatch = 1 << 4,
-    IfModifiedSince = 1 << 5,
-    IfNoneMatch = 1 << 6,
-    IfRange = 1 << 7,
-    IfUnmodifiedSince = 1 << 8,
-    Range = 1 << 9,
-    Referer = 1 << 10,
-    UserAgent = 1 << 11,
+    AcceptEncoding = 1 << 1,
+    ContentEncoding = 1 << 2,
+    ContentType = 1 << 3,
+    Host = 1 << 4,
+    IfMatch = 1 << 5,
+    IfModifiedSince = 1 << 6,
+    IfNoneMatch = 1 << 7,
+    IfRange = 1 << 8,
+    IfUnmodifiedSince = 1 << 9,
+    Range = 1 << 10,
+    Referer = 1 << 11,
+    UserAgent = 1 << 12,
 }
 
 impl Name {
@@ -58,6 +59,7 @@ impl Name {
     pub const fn text(self) -> &'static str {
         match self {
             Self::Accept => "accept",
+            Self::AcceptEncoding => "accept-encoding",
             Self::ContentEncoding => "content-encoding",
             Self::ContentType => "content-type",
             Self::Host => "host",
@@ -83,6 +85,7 @@ impl Name {
             10 => &[Self::UserAgent],
             12 => &[Self::ContentType],
             13 => &[Self::IfNoneMatch],
+            15 => &[Self::AcceptEncoding],
             16 => &[Self::ContentEncoding],
             17 => &[Self::IfModifiedSince],
             19 => &[Self::IfUnmodifiedSince],

@@ -1,19 +1,22 @@
 //! One response as data: the driver of each protocol version decides how to move it.
 
 use std::future::Future;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::{Arc, Weak};
 
 use super::reject::{Code, Event};
+use crate::pool::Pool;
 
 /// A final answer.
 #[derive(Clone, Debug)]
 pub struct Response {
     /// Status code.
     pub status: u16,
-    /// Fields of this response alone, encoded as `Name: value\r\n` lines; those that every response
-    /// carries and those of framing are added by the driver.
+    /// Fields of this response alone, encoded as `Name: value\r\n` lines; those that every response or every
+    /// refusal carries and those of framing are added by the driver.
     pub fields: Fields,
     /// The payload.
     pub body: Body,
@@ -67,18 +70,51 @@ pub enum Body {
     /// Bytes made for this response.
     Owned(Vec<u8>),
     /// A part of bytes kept in memory.
-    Shared(Rc<[u8]>, std::ops::Range<usize>),
+    Shared(Arc<[u8]>, Range<usize>),
     /// A part of an open file.
-    File(Rc<OpenFile>, std::ops::Range<u64>),
+    File(Rc<OpenFile>, Range<u64>),
+    /// Several parts of an open file.
+    Parts(Rc<OpenFile>, Rc<Parts>),
+}
+
+/// Parts of a file, each behind the bytes that announce it (`multipart/byteranges`, RFC 9110 §14.6).
+#[derive(Debug)]
+pub struct Parts {
+    /// What stands before a part, and the part.
+    pub parts: Vec<(Vec<u8>, Range<u64>)>,
+    /// What stands behind the last one.
+    pub end: Vec<u8>,
 }
 
 /// An open regular file and what it was when it was looked at.
 #[derive(Debug)]
 pub struct OpenFile {
     /// The descriptor. Shared with the pool while a thread reads ahead.
-    pub fd: std::sync::Arc<OwnedFd>,
+    pub fd: Arc<OwnedFd>,
     /// What the descriptor must still be while it is sent.
     pub identity: super::validators::Identity,
+    /// The whole content, while a cache holds it. A slow client must not keep it alive, or memory would grow with
+    /// the number of files that are being sent.
+    pub memory: Weak<[u8]>,
+    /// Who closes it, where that may take time: a network file system writes back on close, and waits for it.
+    pub closer: Option<Pool>,
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        if let Some(pool) = &self.closer {
+            let fd = Arc::clone(&self.fd);
+            pool.run_later("closing a file", move || drop(fd));
+        }
+    }
+}
+
+impl Parts {
+    /// Length in bytes of everything.
+    pub fn length(&self) -> u64 {
+        let parts = self.parts.iter().map(|(head, part)| head.len() as u64 + (part.end - part.start));
+        parts.sum::<u64>() + self.end.len() as u64
+    }
 }
 
 impl Body {
@@ -91,6 +127,7 @@ impl Body {
             Self::Owned(bytes) => Some(bytes.len() as u64),
             Self::Shared(_, range) => Some(range.len() as u64),
             Self::File(_, range) => Some(range.end.saturating_sub(range.start)),
+            Self::Parts(_, parts) => Some(parts.length()),
         }
     }
 
@@ -102,7 +139,7 @@ impl Body {
             Self::Static(text) => Some(text.as_bytes()),
             Self::Owned(bytes) => Some(bytes),
             Self::Shared(bytes, range) => Some(bytes.get(range.clone()).unwrap_or_default()),
-            Self::File(..) => None,
+            Self::File(..) | Self::Parts(..) => None,
         }
     }
 }

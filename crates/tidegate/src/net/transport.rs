@@ -76,6 +76,24 @@ impl Transport {
         each!(self, stream => Pin::new(stream).poll_write(cx, bytes))
     }
 
+    /// Writes a prefix of `first` and `second` together, and tells its length. Either may be empty.
+    #[inline]
+    pub fn poll_write_two(
+        &mut self,
+        cx: &mut Context<'_>,
+        first: &[u8],
+        second: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if second.is_empty() {
+            return self.poll_write(cx, first);
+        }
+        if first.is_empty() {
+            return self.poll_write(cx, second);
+        }
+        let both = [io::IoSlice::new(first), io::IoSlice::new(second)];
+        each!(self, stream => Pin::new(stream).poll_write_vectored(cx, &both))
+    }
+
     /// Moves up to `len` bytes at `offset` of `file` to the peer without copying them through this
     /// process; advances `offset`. `Ok(0)` means that the file ends there.
     pub fn poll_sendfile(
@@ -96,6 +114,16 @@ impl Transport {
                 other => return Poll::Ready(other),
             }
         }
+    }
+
+    /// Waits until something can be written.
+    pub fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => stream.poll_write_ready(cx))
+    }
+
+    /// Whether the peer has reset the connection, or the network has given it up.
+    pub fn has_failed(&self) -> bool {
+        each!(self, stream => socket2::SockRef::from(stream).take_error()).is_ok_and(|error| error.is_some())
     }
 
     /// Says that nothing more will be written (TCP: sends FIN).

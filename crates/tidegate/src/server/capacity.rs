@@ -1,6 +1,7 @@
 //! How the limit of open files is shared out: connections, answers to those who get no seat, remembered files.
 
 use crate::config::Settings;
+use crate::handlers::files::cache::Room;
 
 /// How many connections there may be: what is asked for, or what the limit of open files leaves after a reserve
 /// for files, listeners and logs (SPEC RUN-1).
@@ -24,15 +25,23 @@ pub(super) fn courtesy(descriptors: Option<u64>, cap: usize) -> usize {
     (spare / 8).min(MOST)
 }
 
-/// Open files that one cache of a worker may remember: all caches together take at most a quarter of what
-/// connections leave.
-pub(super) fn remembered_files(descriptors: Option<u64>, cap: usize, workers: usize) -> u64 {
-    /// More would save few system calls.
+/// What one cache of a worker may remember. Open files: all caches together take at most a quarter of what
+/// connections leave. Memory: all together have 128 MiB, however many workers there are.
+pub(super) fn remembered(descriptors: Option<u64>, cap: usize, workers: usize) -> Room {
+    /// More descriptors would save few system calls.
     const MOST: u64 = 256;
     /// The files of the root, and the stored uploads.
     const CACHES: u64 = 2;
+    /// In bytes, for all caches together.
+    const MEMORY: u64 = 128 * 1024 * 1024;
+    /// Below this a cache holds too few files to be of use; above it holds more than a site's most wanted ones.
+    const MEMORY_EACH: std::ops::RangeInclusive<u64> = 4 * 1024 * 1024..=32 * 1024 * 1024;
+    let caches = CACHES * (workers as u64).max(1);
     let spare = descriptors.map_or(u64::MAX, |all| all.saturating_sub(cap as u64));
-    (spare / 4 / CACHES / (workers as u64).max(1)).clamp(1, MOST)
+    Room {
+        memory: (MEMORY / caches).clamp(*MEMORY_EACH.start(), *MEMORY_EACH.end()),
+        descriptors: (spare / 4 / caches).clamp(1, MOST),
+    }
 }
 
 #[cfg(test)]
@@ -52,8 +61,13 @@ mod tests {
         assert_eq!(connections(&settings, Some(20_000)), 19_936);
         assert_eq!(courtesy(Some(64), 32), 4);
         assert_eq!(courtesy(None, 10), 128);
-        assert_eq!(remembered_files(Some(64), 32, 2), 2);
-        assert_eq!(remembered_files(Some(1024), 960, 2), 4);
-        assert_eq!(remembered_files(None, 10_000, 2), 256);
+        let remembered = |limit, cap, workers| {
+            let Room { memory, descriptors } = remembered(limit, cap, workers);
+            (memory / 1024 / 1024, descriptors)
+        };
+        assert_eq!(remembered(Some(64), 32, 2), (32, 2));
+        assert_eq!(remembered(Some(1024), 960, 2), (32, 4));
+        assert_eq!(remembered(None, 10_000, 8), (8, 256));
+        assert_eq!(remembered(None, 10_000, 1000), (4, 256));
     }
 }

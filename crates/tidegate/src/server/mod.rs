@@ -20,6 +20,7 @@ use rustix::fs::{Mode, OFlags};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Environment, Invocation, ListenAddr, Settings};
+use crate::handlers::files::codings::Codings;
 use crate::handlers::health::Draining;
 use crate::limits::{Admission, Budget};
 use crate::net::listener::{self, Bound, SocketFiles};
@@ -128,7 +129,8 @@ impl Server {
             stored: stored.map(Arc::new),
             budget: Budget::new(),
             draining: Draining::default(),
-            descriptors: capacity::remembered_files(descriptors, cap, settings.server.workers),
+            room: capacity::remembered(descriptors, cap, settings.server.workers),
+            codings: Codings::default(),
         };
         let mut server = Self {
             settings: Arc::new(settings),

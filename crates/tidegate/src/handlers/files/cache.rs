@@ -1,101 +1,172 @@
-//! What a worker remembers of files: small ones whole, larger ones as an open descriptor, each with its
-//! encoded fields. Bounded in bytes; entries are looked at again before they are [`FRESH`] old.
+//! What a worker remembers of files: their content in memory where that is small, an open descriptor where it is large,
+//! and their encoded fields; and of names that lead nowhere. Bounded in bytes and in entries.
+//!
+//! ```text
+//! age      0 ────── FRESH ────────── STALE ──────────── LIFETIME
+//!          as it is │ looked at again │ a look is waited for │ forgotten
+//!                   │ if that blocks: as it is, for now
+//! ```
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
 
-use super::resolve;
+use super::codings::Making;
 use crate::clock::Millis;
+use crate::disk;
+use crate::http::negotiate::Coding;
 use crate::http::response::OpenFile;
 use crate::http::validators::Identity;
 
-/// How long a worker may answer from an entry without asking the file system. FILE-7 allows 1 s; the look
-/// itself and a busy worker need some of that.
+/// How long a worker answers from an entry without asking the file system. FILE-7 allows 1 s; the look itself and a
+/// busy worker need some of that.
 pub const FRESH: Duration = Duration::from_millis(500);
+/// How long while a look that would block is under way.
+pub const STALE: Duration = Duration::from_millis(900);
+/// After so long an entry is made anew, which is when a coded file beside it is noticed that was not there before.
+const LIFETIME: Duration = Duration::from_secs(10);
 
-/// Memory for one worker's entries.
-const CAPACITY: u64 = 32 * 1024 * 1024;
+/// Files that one worker expects to remember.
+const FILES: usize = 4096;
+/// Names that lead nowhere that one worker remembers. They have a cache of their own: a scan for a million of them
+/// drives out no file.
+const MISSING: usize = 4096;
 /// What an entry costs beside its content.
-const OVERHEAD: u64 = 512;
+const OVERHEAD: u64 = 1024;
 
 /// A file that was served before.
 #[derive(Debug)]
 pub struct Entry {
-    /// Which version of the file.
-    pub identity: Identity,
-    /// Its strong entity-tag, with quotes.
-    pub etag: String,
-    /// Its modification time in whole seconds.
-    pub modified: SystemTime,
-    /// Fields of a 200, encoded.
-    pub fields: Rc<[u8]>,
-    /// The content.
-    pub content: Content,
+    /// Its bytes as they are.
+    pub plain: Rc<Representation>,
+    /// Its bytes in each coding, in the order of [`Coding::ALL`].
+    pub coded: [RefCell<Coded>; Coding::ALL.len()],
+    /// Whether codings are to be made of it.
+    pub worth_coding: bool,
+    /// Whether what is answered depends on `Accept-Encoding`.
+    pub negotiable: bool,
+    /// When it was made.
+    pub made: Millis,
     /// When it was last compared with the file system.
     pub checked: Cell<Millis>,
 }
 
-/// Where the bytes of a file are.
+/// One coding of a file.
+#[derive(Debug)]
+pub enum Coded {
+    /// There is none, as far as is known.
+    Absent,
+    /// It is no smaller than the file.
+    Useless,
+    /// Made by us and kept.
+    Made(Rc<Representation>),
+    /// A file beside the file, and what it is called.
+    Beside(Rc<Representation>),
+}
+
+/// Bytes to answer with.
+#[derive(Debug)]
+pub struct Representation {
+    /// Which version of which file they are, or were made of.
+    pub identity: Identity,
+    /// Bytes.
+    pub size: u64,
+    /// Strong entity-tag, with quotes.
+    pub etag: String,
+    /// Modification time in whole seconds.
+    pub modified: SystemTime,
+    /// The media type.
+    pub kind: &'static str,
+    /// Fields of a 200, encoded.
+    pub fields: Rc<[u8]>,
+    /// The bytes.
+    pub content: Content,
+}
+
+/// Where the bytes are.
 #[derive(Clone, Debug)]
 pub enum Content {
     /// In memory.
-    Memory(Rc<[u8]>),
-    /// Behind a descriptor.
-    File(Rc<OpenFile>),
+    Memory(Arc<[u8]>),
+    /// Behind a descriptor, and in memory too where they are not too many.
+    File(Rc<OpenFile>, Option<Arc<[u8]>>),
 }
 
 /// The entries of one worker. Not shared: no lock, no contention.
 #[derive(Debug)]
 pub struct FileCache {
-    entries: RefCell<Cache<String, Rc<Entry>, Weigh>>,
+    files: RefCell<Cache<String, Rc<Entry>, Weigh>>,
+    missing: RefCell<Cache<String, Millis>>,
+}
+
+/// Bounds of one cache.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// Bytes.
+    pub memory: u64,
+    /// Open descriptors.
+    pub descriptors: u64,
 }
 
 #[derive(Clone, Debug)]
 struct Weigh {
-    /// A descriptor is scarcer than memory: each counts as this many bytes.
+    /// A descriptor is scarcer than memory: each counts as at least so many bytes.
     descriptor: u64,
 }
 
 impl Weighter<String, Rc<Entry>> for Weigh {
     fn weight(&self, name: &String, entry: &Rc<Entry>) -> u64 {
-        let content = match &entry.content {
-            Content::Memory(bytes) => bytes.len() as u64,
-            Content::File(_) => self.descriptor,
-        };
+        let representations = entry.coded.iter().map(|coded| coded.borrow().weight(self.descriptor));
+        let content = entry.plain.weight(self.descriptor) + representations.sum::<u64>();
         OVERHEAD + 2 * name.len() as u64 + content
     }
 }
 
-impl FileCache {
-    /// An empty cache that holds at most about `descriptors` open files.
-    pub fn new(descriptors: u64) -> Self {
-        let weigh = Weigh { descriptor: CAPACITY / descriptors.max(1) };
-        Self { entries: RefCell::new(Cache::with_weighter(4096, CAPACITY, weigh)) }
+impl Coded {
+    fn weight(&self, descriptor: u64) -> u64 {
+        match self {
+            Self::Absent | Self::Useless => 0,
+            Self::Made(representation) | Self::Beside(representation) => representation.weight(descriptor),
+        }
+    }
+}
+
+impl Representation {
+    fn weight(&self, descriptor: u64) -> u64 {
+        match &self.content {
+            Content::Memory(bytes) => bytes.len() as u64,
+            Content::File(_, bytes) => descriptor.max(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+        }
     }
 
-    /// The entry of `name`, however old.
+    /// Whether the bytes are still those of this version. What is in memory is; a descriptor is asked, since a
+    /// file that is written to would be cut on the way.
     #[inline]
-    pub fn get(&self, name: &str) -> Option<Rc<Entry>> {
-        self.entries.borrow().get(name).cloned()
+    pub fn is_as_promised(&self) -> bool {
+        match &self.content {
+            Content::Memory(_) | Content::File(_, Some(_)) => true,
+            Content::File(file, None) => disk::identity_of(&file.fd).is_ok_and(|now| now == self.identity),
+        }
     }
 
-    /// Keeps `entry` under `name`.
-    pub fn put(&self, name: &str, entry: Rc<Entry>) {
-        self.entries.borrow_mut().insert(name.to_owned(), entry);
+    /// The bytes, where they are in memory.
+    pub fn in_memory(&self) -> Option<Arc<[u8]>> {
+        match &self.content {
+            Content::Memory(bytes) | Content::File(_, Some(bytes)) => Some(Arc::clone(bytes)),
+            Content::File(_, None) => None,
+        }
     }
 
-    /// Forgets everything.
-    pub fn clear(&self) {
-        self.entries.borrow_mut().clear();
-    }
-
-    /// Forgets `name`.
-    pub fn remove(&self, name: &str) {
-        self.entries.borrow_mut().remove(name);
+    /// What a coding is made of.
+    pub fn source(&self) -> Making {
+        match &self.content {
+            Content::Memory(bytes) | Content::File(_, Some(bytes)) => Making::OfBytes(Arc::clone(bytes)),
+            Content::File(file, None) => Making::OfFile(Arc::clone(&file.fd), file.identity),
+        }
     }
 }
 
@@ -106,13 +177,97 @@ impl Entry {
         now < self.checked.get().after(FRESH)
     }
 
-    /// Whether the bytes are still those of this version. What is in memory is; a descriptor is asked, since
-    /// a file that is written to would be cut on the way.
-    #[inline]
-    pub fn is_as_promised(&self) -> bool {
-        match &self.content {
-            Content::Memory(_) => true,
-            Content::File(file) => resolve::identity_of(&file.fd).is_ok_and(|now| now == self.identity),
+    /// Whether it may be used at `now` while it is looked at.
+    pub fn is_usable(&self, now: Millis) -> bool {
+        now < self.checked.get().after(STALE) && self.plain.is_as_promised()
+    }
+
+    /// `coding`, if it is there.
+    pub fn ready(&self, coding: Coding) -> Option<Rc<Representation>> {
+        match &*self.coded.get(coding as usize)?.borrow() {
+            Coded::Made(file) | Coded::Beside(file) => Some(Rc::clone(file)),
+            Coded::Absent | Coded::Useless => None,
         }
+    }
+
+    /// `coding`, if it is a file beside this one.
+    pub fn beside(&self, coding: Coding) -> Option<Rc<Representation>> {
+        match &*self.coded.get(coding as usize)?.borrow() {
+            Coded::Beside(file) => Some(Rc::clone(file)),
+            _ => None,
+        }
+    }
+
+    /// Whether `coding` is there, or could be made.
+    pub fn may_have(&self, coding: Coding) -> bool {
+        self.coded.get(coding as usize).is_some_and(|coded| match &*coded.borrow() {
+            Coded::Made(_) | Coded::Beside(_) => true,
+            Coded::Absent => self.worth_coding,
+            Coded::Useless => false,
+        })
+    }
+
+    /// Notes what came of asking for `coding`.
+    pub fn note(&self, coding: Coding, coded: Coded) {
+        if let Some(slot) = self.coded.get(coding as usize) {
+            *slot.borrow_mut() = coded;
+        }
+    }
+
+    /// Whether it has had its time.
+    pub fn is_old(&self, now: Millis) -> bool {
+        now >= self.made.after(LIFETIME)
+    }
+}
+
+impl FileCache {
+    /// An empty cache with `room`.
+    pub fn new(room: Room) -> Self {
+        let weigh = Weigh { descriptor: room.memory / room.descriptors.max(1) };
+        Self {
+            files: RefCell::new(Cache::with_weighter(FILES, room.memory, weigh)),
+            missing: RefCell::new(Cache::new(MISSING)),
+        }
+    }
+
+    /// The entry of `name`, however old.
+    #[inline]
+    pub fn get(&self, name: &str) -> Option<Rc<Entry>> {
+        self.files.borrow().get(name).cloned()
+    }
+
+    /// Keeps `entry` under `name`.
+    pub fn put(&self, name: &str, entry: Rc<Entry>) {
+        self.missing.borrow_mut().remove(name);
+        self.files.borrow_mut().insert(name.to_owned(), entry);
+    }
+
+    /// Counts the codings that `entry` got since it was put under `name`, if it is still kept.
+    pub fn weigh_again(&self, name: &str, entry: &Rc<Entry>) {
+        if self.get(name).is_some_and(|kept| Rc::ptr_eq(&kept, entry)) {
+            self.files.borrow_mut().insert(name.to_owned(), Rc::clone(entry));
+        }
+    }
+
+    /// Whether `name` was found to lead nowhere, so shortly before `now` that this still holds.
+    #[inline]
+    pub fn is_missing(&self, name: &str, now: Millis) -> bool {
+        self.missing.borrow().get(name).is_some_and(|checked| now < checked.after(FRESH))
+    }
+
+    /// Remembers that at `now` there was nothing under `name`.
+    pub fn put_missing(&self, name: &str, now: Millis) {
+        self.remove(name);
+        self.missing.borrow_mut().insert(name.to_owned(), now);
+    }
+
+    /// Forgets what is under `name`.
+    pub fn remove(&self, name: &str) {
+        self.files.borrow_mut().remove(name);
+    }
+
+    /// Forgets every file.
+    pub fn clear(&self) {
+        self.files.borrow_mut().clear();
     }
 }

@@ -1,145 +1,210 @@
 //! Files below the root, and stored uploads (SPEC FILE, UP-7).
 //!
 //! ```text
-//! name ─► cache ─ fresh ──────────────────────────────► respond
-//!           │ stale: look without blocking ─ the same ─► respond
+//! name ─► cache ─ fresh ───────────────────────────────► respond
+//!           │ stale: look without blocking ─ the same ──► respond
 //!           │ none, or changed
-//!           ├─► look without blocking ─────────► keep ─► respond
-//!           └─► would block: pool thread looks ─► keep ─► respond
+//!           ├─► look without blocking ──────────► keep ─► respond
+//!           └─► would block: one pool thread ───► keep ─► respond to all who wait for it
 //! ```
-//! `resolve` asks the kernel · `cache` remembers · `respond` judges preconditions and ranges.
+//! `shelf` finds a name · `resolve` asks the kernel · `cache` remembers · `flight` one look at a time · `codings` makes
+//! br, zstd and gzip · `dress` the fields of a file · `respond` judges preconditions and ranges · `listing` shows a folder.
 
 pub mod cache;
+pub mod codings;
+pub mod dress;
+pub mod flight;
+pub mod listing;
 pub mod resolve;
 pub mod respond;
+mod shelf;
 
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use self::cache::{Entry, FileCache};
-use self::resolve::{Effort, Found, WouldBlock};
+use self::cache::{Entry, Representation, Room};
+use self::codings::Codings;
+use self::dress::Dress;
+use self::resolve::Absent;
+use self::shelf::{Find, Known, Shelf};
 use super::Answer;
 use crate::clock::Millis;
+use crate::http::negotiate::{self, Accepted};
+use crate::http::request::Name;
 use crate::http::response::{Body, Fields};
 use crate::http::{Code, Reject, Reply, Request, Response, url_path};
 use crate::pool::Pool;
+use crate::router::RESERVED;
+
+/// The file that stands for its folder, and with `--spa` for every page of the application.
+const INDEX: &str = "index.html";
 
 /// A folder that is served.
 #[derive(Debug)]
 pub struct Files {
-    root: Arc<OwnedFd>,
-    cache: FileCache,
-    dress: respond::Dress,
+    shelf: Rc<Shelf>,
 }
 
 impl Files {
-    /// Serves what lies beneath `root`, with the fields that `dress` gives each file; remembers at most
-    /// about `descriptors` open files.
-    pub fn new(root: Arc<OwnedFd>, dress: respond::Dress, descriptors: u64) -> Self {
-        Self { root, cache: FileCache::new(descriptors), dress }
+    /// Serves what lies beneath `root`, as `dress` has it, with `room` for what is remembered; `pool` does what blocks.
+    pub fn new(root: Arc<OwnedFd>, dress: Dress, room: Room, codings: Codings, pool: Pool) -> Self {
+        Self { shelf: Rc::new(Shelf::new(root, dress, room, codings, pool)) }
     }
 
     /// Answers a GET or HEAD for `name`, a decoded path without its leading slash.
     #[inline]
-    pub fn serve<'b>(&'b self, request: &Request<'b>, name: &str, now: Millis, pool: &Pool) -> Answer<'b> {
-        if let Some(entry) = self.cache.get(name)
-            && (entry.is_fresh(now) || self.is_still(&entry, name, now))
-            && entry.is_as_promised()
-        {
-            return Reply::Now(respond::file(&entry, request));
-        }
-        let mut found = resolve::look(self.root.as_fd(), name, Effort::Cached);
-        if matches!(&found, Ok(Found::Failed(error)) if is_exhausted(error)) {
-            // The descriptors that are remembered here are the first to be spared.
-            self.cache.clear();
-            found = resolve::look(self.root.as_fd(), name, Effort::Cached);
-        }
-        match found {
-            Ok(found) => Reply::Now(self.settle(found, name, request, now)),
-            Err(WouldBlock) => self.serve_later(*request, name.to_owned(), now, pool),
+    pub fn serve<'b>(&'b self, request: &Request<'b>, name: &str, now: Millis) -> Answer<'b> {
+        match self.shelf.find(name, now) {
+            Find::File(entry) => Reply::Now(self.file(&entry, request, name)),
+            Find::Missing => self.missing(request, name, now),
+            Find::Absent(absent) => self.absent(&absent, request, name, now),
+            Find::Ask(meanwhile) => self.serve_later(*request, name.to_owned(), meanwhile, now),
         }
     }
 
-    /// Looks at a stale entry's file without blocking; true when it is the same version.
-    fn is_still(&self, entry: &Entry, name: &str, now: Millis) -> bool {
-        let same = resolve::identify(self.root.as_fd(), name) == Ok(Some(entry.identity));
-        if same {
-            entry.checked.set(now);
-        }
-        same
-    }
-
-    fn serve_later<'b>(&'b self, request: Request<'b>, name: String, now: Millis, pool: &Pool) -> Answer<'b> {
-        let (root, path) = (Arc::clone(&self.root), name.clone());
-        let work = move || {
-            crate::failpoint!("open");
-            resolve::look(root.as_fd(), &path, Effort::Blocking)
+    /// The page of the operator's own for a refusal with `status`: `404.html`, or `50x.html`, in the root (FILE-9). Only
+    /// what is at hand: a refusal waits for nothing.
+    pub fn page(&self, status: u16, now: Millis) -> Option<Arc<[u8]>> {
+        let name = match status {
+            404 => "404.html",
+            500..=599 => "50x.html",
+            _ => return None,
         };
-        match pool.run("opening a file", work) {
+        let entry = match self.shelf.find(name, now) {
+            Find::File(entry) => entry,
+            Find::Missing | Find::Absent(_) => return None,
+            Find::Ask(meanwhile) => {
+                self.shelf.look_ahead(name, now);
+                meanwhile?
+            }
+        };
+        entry.plain.in_memory()
+    }
+
+    fn serve_later<'b>(
+        &'b self,
+        request: Request<'b>,
+        name: String,
+        meanwhile: Option<Rc<Entry>>,
+        now: Millis,
+    ) -> Answer<'b> {
+        let flight = self.shelf.ask(&name, now);
+        if let Some(entry) = meanwhile {
+            return Reply::Now(self.file(&entry, &request, &name));
+        }
+        match flight {
             Err(_) => Reply::Now(Err(Reject::pool_saturated())),
-            Ok(pending) => Reply::Later(Box::pin(async move {
-                match pending.await {
-                    Ok(Ok(found)) => self.settle(found, &name, &request, now),
-                    // A blocking look never would block; a lost one panicked.
-                    Ok(Err(WouldBlock)) | Err(_) => {
-                        Err(Reject::new(Code::Internal, "The file could not be opened."))
-                    }
+            Ok(flight) => Reply::Later(Box::pin(async move {
+                match flight.outcome().await {
+                    Known::File(entry) => self.file(&entry, &request, &name),
+                    Known::Absent(absent) => settled(self.absent(&absent, &request, &name, now)).await,
+                    Known::Lost => Err(lost()),
                 }
             })),
         }
     }
 
-    /// Turns what was found into an answer, and remembers a file.
-    fn settle(
-        &self,
-        found: Found,
-        name: &str,
-        request: &Request<'_>,
-        now: Millis,
-    ) -> Result<Response, Reject> {
-        match found {
-            Found::File(file) => {
-                let settled = file.settled;
-                let entry = Rc::new(self.dress.entry(file, name, now));
-                if settled {
-                    self.cache.put(name, Rc::clone(&entry));
-                } else {
-                    self.cache.remove(name);
-                }
-                respond::file(&entry, request)
-            }
-            found => {
-                self.cache.remove(name);
-                self.nothing(found, name, request)
-            }
+    /// Answers with the representation that the client would rather have.
+    #[inline]
+    fn file(&self, entry: &Rc<Entry>, request: &Request<'_>, name: &str) -> Result<Response, Reject> {
+        if entry.negotiable
+            && request.has(&[Name::AcceptEncoding])
+            && let Some(coded) = self.coded(entry, request, name)
+        {
+            return respond::file(&coded, request);
         }
+        respond::file(&entry.plain, request)
     }
 
-    fn nothing(&self, found: Found, name: &str, request: &Request<'_>) -> Result<Response, Reject> {
-        match found {
-            Found::Folder if self.dress.folders => Ok(redirect(name, request)),
-            Found::File(_) | Found::Folder | Found::Nothing => Err(not_found()),
-            Found::Outside => Err(Reject::new(Code::TraversalRefused, "The path leads out of the folder.")
-                .seen(format!("a symbolic link leads out of the root: /{name}"))),
-            Found::Unreadable => Err(Reject::new(Code::Unreadable, "The server may not read this file.")
-                .seen(format!("permission denied: /{name}"))),
-            Found::Failed(error) => Err(Reject::new(Code::Internal, "The file could not be opened.")
-                .seen(format!("opening /{name}: {error}"))),
+    /// The coding to answer with, if any. Ranges are of the bytes as they are (FILE-6).
+    fn coded(&self, entry: &Rc<Entry>, request: &Request<'_>, name: &str) -> Option<Rc<Representation>> {
+        if request.has(&[Name::Range]) && request.method == "GET" {
+            return None;
         }
+        let accepted = Accepted::of(request.values(Name::AcceptEncoding));
+        let best = accepted.ranked().find(|coding| entry.may_have(*coding))?;
+        self.shelf.coded(entry, name, best).or_else(|| {
+            // Not made yet: the next best that is there, and as it is if none.
+            accepted.ranked().find_map(|coding| entry.ready(coding))
+        })
+    }
+
+    fn absent<'b>(&'b self, absent: &Absent, request: &Request<'b>, name: &str, now: Millis) -> Answer<'b> {
+        let reject = match absent {
+            Absent::Nothing => return self.missing(request, name, now),
+            Absent::Folder if self.shelf.dress.folders => return Reply::Now(Ok(redirect(name, request))),
+            Absent::Folder => Reject::not_found(),
+            Absent::Outside => Reject::new(Code::TraversalRefused, "The path leads out of the folder.")
+                .seen(format!("a symbolic link leads out of the root: /{name}")),
+            Absent::Unreadable => Reject::new(Code::Unreadable, "The server may not read this file.")
+                .seen(format!("permission denied: /{name}")),
+            Absent::Failed(errno) => Reject::new(Code::Internal, "The file could not be opened.")
+                .seen(format!("opening /{name}: {errno}")),
+        };
+        Reply::Now(Err(reject))
+    }
+
+    /// Nothing is there under `name`: a listing, the application's page, or 404.
+    #[inline]
+    fn missing<'b>(&'b self, request: &Request<'b>, name: &str, now: Millis) -> Answer<'b> {
+        let dress = &self.shelf.dress;
+        if dress.listing && (name.is_empty() || name.ends_with('/')) {
+            return self.list(*request, name.to_owned(), now);
+        }
+        self.application(request, name, now)
+    }
+
+    /// The page of a single-page application for a browser (FILE-9), or 404.
+    #[inline]
+    fn application<'b>(&'b self, request: &Request<'b>, name: &str, now: Millis) -> Answer<'b> {
+        if self.shelf.dress.spa && name != INDEX && negotiate::names_html(request.values(Name::Accept)) {
+            return self.serve(request, INDEX, now);
+        }
+        Reply::Now(Err(Reject::not_found()))
+    }
+
+    /// A folder without an index (FILE-8), read and written out by a pool thread.
+    fn list<'b>(&'b self, request: Request<'b>, name: String, now: Millis) -> Answer<'b> {
+        let query = request.target.iter().position(|byte| *byte == b'?');
+        let query = query.and_then(|at| request.target.get(at + 1..)).unwrap_or_default();
+        let asked = listing::Asked {
+            order: listing::Order::of(query),
+            json: negotiate::prefers_json(request.values(Name::Accept)),
+        };
+        let folder = name.clone();
+        let written = self.shelf.in_folder("listing a folder", move |root| {
+            // The server keeps these names for itself, at the top.
+            let hide = |entry: &str| folder.is_empty() && RESERVED.contains(&entry);
+            listing::write(root, &folder, hide, asked)
+        });
+        let Ok(written) = written else { return Reply::Now(Err(Reject::pool_saturated())) };
+        Reply::Later(Box::pin(async move {
+            let absent = match written.await {
+                Ok(Ok(text)) => return Ok(asked.response(text)),
+                Ok(Err(errno)) => resolve::absent_for(errno),
+                Err(_) => return Err(lost()),
+            };
+            match absent {
+                Absent::Nothing => settled(self.application(&request, &name, now)).await,
+                absent => settled(self.absent(&absent, &request, &name, now)).await,
+            }
+        }))
     }
 }
 
-/// Whether there were no descriptors left, in this process or on this machine.
-fn is_exhausted(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    [Errno::MFILE, Errno::NFILE].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+/// The outcome of an answer that waits for no body.
+async fn settled(answer: Answer<'_>) -> Result<Response, Reject> {
+    match answer {
+        Reply::Now(outcome) => outcome,
+        Reply::Later(later) => later.await,
+        Reply::AfterBody { .. } => Err(lost()),
+    }
 }
 
-/// 404, the same for everything that is not there.
-pub fn not_found() -> Reject {
-    Reject::new(Code::NotFound, "There is nothing at this address.")
+/// A pool job that panicked, or was never run.
+fn lost() -> Reject {
+    Reject::new(Code::Internal, "The file could not be opened.")
 }
 
 /// A folder's address ends with a slash, or its relative links would lead astray (FILE-1).

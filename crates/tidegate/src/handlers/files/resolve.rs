@@ -8,20 +8,25 @@
 //! file is then opened for reading, and judged again by its descriptor.
 
 use std::borrow::Cow;
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::SystemTime;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags};
-use rustix::io::{Errno, ReadWriteFlags};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
 
+use crate::disk::{self, WouldBlock};
+use crate::http::negotiate::Coding;
 use crate::http::validators::{Identity, STAMP_TICK};
 
-/// Files up to this size are kept in memory; larger ones go out by `sendfile`. 64 KiB is where one copy
-/// costs as much as the extra system call.
+/// Files up to this size are read whole and kept in memory while there is room; larger ones stay behind their
+/// descriptor. To send 1 MiB from memory takes about as long as a worker may be busy with one request.
+pub const KEPT: u64 = 1024 * 1024;
+
+/// A file up to this size that was read whole needs its descriptor no more: it fits into a socket, and no slow client
+/// makes us keep much of it.
 pub const SMALL: u64 = 64 * 1024;
 
-/// How often a small file is read again that changed while it was read.
+/// How often a file is read again that changed while it was read.
 const READ_TRIES: usize = 4;
 
 /// How often a look-up beneath the root is tried again: the kernel gives up on a link with `..` in it whenever
@@ -37,15 +42,9 @@ pub enum Effort {
     Blocking,
 }
 
-/// A look-up that a worker must hand to the pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WouldBlock;
-
-/// What a name stands for.
-#[derive(Debug)]
-pub enum Found {
-    /// A regular file.
-    File(OpenedFile),
+/// Why a name leads to no file that is served.
+#[derive(Clone, Debug)]
+pub enum Absent {
     /// A folder named without its trailing slash.
     Folder,
     /// Nothing that is served: no such file, or neither file nor folder.
@@ -55,45 +54,77 @@ pub enum Found {
     /// The file system refuses to read it.
     Unreadable,
     /// Something went wrong.
-    Failed(io::Error),
+    Failed(Errno),
 }
 
 /// A regular file, opened.
 #[derive(Debug)]
 pub struct OpenedFile {
-    /// The descriptor.
-    pub fd: OwnedFd,
     /// Which version of the file it is.
     pub identity: Identity,
-    /// The whole content, where it is small.
-    pub content: Option<Vec<u8>>,
+    /// Where its bytes are.
+    pub content: Content,
     /// Whether a later change will show in the identity: only then may this version be remembered.
     pub settled: bool,
 }
 
+/// Where the bytes of an opened file are.
+#[derive(Debug)]
+pub enum Content {
+    /// All in memory, and the file is closed: where closing it takes time, it took that of a pool thread.
+    Whole(Vec<u8>),
+    /// Behind a descriptor.
+    Behind {
+        /// The descriptor.
+        fd: OwnedFd,
+        /// All of them, where they are not too many.
+        whole: Option<Vec<u8>>,
+        /// Whether closing the descriptor may wait for a disk or a network.
+        slow: bool,
+    },
+}
+
+/// A file and its codings beside it, in the order of [`Coding::ALL`].
+#[derive(Debug)]
+pub struct Found {
+    /// The file.
+    pub file: OpenedFile,
+    /// Those that are at least as new as the file.
+    pub beside: [Option<OpenedFile>; Coding::ALL.len()],
+}
+
+/// What a name stands for.
+pub type Look = Result<Found, Absent>;
+
 /// Looks `name` up beneath `root`: a file, or `index.html` where the name is a folder's (empty, or with a
-/// trailing slash).
+/// trailing slash). With `codings` also those beside the file.
 ///
 /// # Errors
 /// [`WouldBlock`] only with [`Effort::Cached`].
-pub fn look(root: BorrowedFd<'_>, name: &str, effort: Effort) -> Result<Found, WouldBlock> {
-    let file = file_name(name);
-    match open(root, &file, effort) {
+pub fn look(root: BorrowedFd<'_>, name: &str, codings: bool, effort: Effort) -> Result<Look, WouldBlock> {
+    let file_name = file_name(name);
+    let file = match open(root, &file_name, effort)? {
+        Ok(file) => file,
         // A folder's index is a file, or there is none.
-        Ok(Found::Folder) if file != name => Ok(Found::Nothing),
-        Ok(found) => Ok(found),
-        Err(Errno::AGAIN) if effort == Effort::Cached => Err(WouldBlock),
-        Err(errno) => Ok(found_for(errno)),
+        Err(Absent::Folder) if file_name != name => return Ok(Err(Absent::Nothing)),
+        Err(absent) => return Ok(Err(absent)),
+    };
+    let mut beside = [const { None }; Coding::ALL.len()];
+    for (slot, coding) in beside.iter_mut().zip(Coding::ALL).filter(|_| codings) {
+        // Whatever keeps it from being read: the file itself is there.
+        *slot = open(root, &coded_name(name, coding), effort)?
+            .ok()
+            .filter(|coded| coded.identity.modified >= file.identity.modified);
     }
+    Ok(Ok(Found { file, beside }))
 }
 
-/// The identity of the file that `name` leads to now, without opening it.
+/// The identity of the file `name` now, without opening it.
 ///
 /// # Errors
 /// [`WouldBlock`] where only a disk knows. A name that leads to no regular file gives `Ok(None)`.
 pub fn identify(root: BorrowedFd<'_>, name: &str) -> Result<Option<Identity>, WouldBlock> {
-    let probe =
-        open_beneath(root, &file_name(name), OFlags::PATH, Effort::Cached).and_then(|path| inspect(&path));
+    let probe = open_beneath(root, name, OFlags::PATH, Effort::Cached).and_then(|path| disk::inspect(&path));
     match probe {
         Ok((FileType::RegularFile, identity)) => Ok(Some(identity)),
         Ok(_) => Ok(None),
@@ -102,35 +133,57 @@ pub fn identify(root: BorrowedFd<'_>, name: &str) -> Result<Option<Identity>, Wo
     }
 }
 
+/// The file in `coding` beside the file that `name` stands for.
+pub fn coded_name(name: &str, coding: Coding) -> String {
+    format!("{}{}", file_name(name), coding.suffix())
+}
+
 /// The file that a name stands for: a folder stands for its index.
 pub fn file_name(name: &str) -> Cow<'_, str> {
     if name.is_empty() || name.ends_with('/') { format!("{name}index.html").into() } else { name.into() }
 }
 
-fn open(root: BorrowedFd<'_>, name: &str, effort: Effort) -> rustix::io::Result<Found> {
-    let path = open_beneath(root, name, OFlags::PATH, effort)?;
-    match inspect(&path)?.0 {
-        FileType::Directory => return Ok(Found::Folder),
-        FileType::RegularFile => {}
-        _ => return Ok(Found::Nothing),
+fn open(root: BorrowedFd<'_>, name: &str, effort: Effort) -> Result<Result<OpenedFile, Absent>, WouldBlock> {
+    match try_open(root, name, effort) {
+        Err(Errno::AGAIN) if effort == Effort::Cached => Err(WouldBlock),
+        Err(errno) => Ok(Err(absent_for(errno))),
+        Ok(opened) => Ok(opened),
     }
-    if effort == Effort::Cached && !opens_at_once(&path) {
+}
+
+fn try_open(
+    root: BorrowedFd<'_>,
+    name: &str,
+    effort: Effort,
+) -> rustix::io::Result<Result<OpenedFile, Absent>> {
+    let path = open_beneath(root, name, OFlags::PATH, effort)?;
+    match disk::inspect(&path)?.0 {
+        FileType::Directory => return Ok(Err(Absent::Folder)),
+        FileType::RegularFile => {}
+        _ => return Ok(Err(Absent::Nothing)),
+    }
+    let slow = !opens_at_once(&path);
+    if effort == Effort::Cached && slow {
         return Err(Errno::AGAIN);
     }
     // Between the two look-ups the name may have been given to something else, so the file opened is judged
     // again; NONBLOCK and NOCTTY make even that opening harmless.
     let fd = open_beneath(root, name, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY, effort)?;
     let looked = SystemTime::now();
-    let (kind, identity) = inspect(&fd)?;
+    let (kind, identity) = disk::inspect(&fd)?;
     if kind != FileType::RegularFile {
-        return Ok(Found::Nothing);
+        return Ok(Err(Absent::Nothing));
     }
-    let (identity, content) = read_small(&fd, identity, effort)?;
+    let (identity, whole) = read_whole(&fd, identity, effort)?;
     let settled = identity.is_settled(looked);
-    Ok(Found::File(OpenedFile { fd, identity, content, settled }))
+    let content = match whole {
+        Some(whole) if identity.size <= SMALL => Content::Whole(whole),
+        whole => Content::Behind { fd, whole, slow },
+    };
+    Ok(Ok(OpenedFile { identity, content, settled }))
 }
 
-fn open_beneath(
+pub(super) fn open_beneath(
     root: BorrowedFd<'_>,
     name: &str,
     flags: OFlags,
@@ -152,28 +205,6 @@ fn open_beneath(
     opened
 }
 
-/// What kind of file a descriptor is, and which version.
-fn inspect(fd: impl AsFd) -> rustix::io::Result<(FileType, Identity)> {
-    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-    let stat = rustix::fs::statx(fd, "", flags, StatxFlags::BASIC_STATS)?;
-    let device = (u64::from(stat.stx_dev_major) << 32) | u64::from(stat.stx_dev_minor);
-    let identity = Identity {
-        file: (device, stat.stx_ino),
-        size: stat.stx_size,
-        modified: (stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec),
-        changed: (stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec),
-    };
-    Ok((FileType::from_raw_mode(stat.stx_mode.into()), identity))
-}
-
-/// Which version of a file the descriptor is now.
-///
-/// # Errors
-/// Whatever `statx` reports.
-pub fn identity_of(fd: impl AsFd) -> io::Result<Identity> {
-    Ok(inspect(fd)?.1)
-}
-
 /// Whether opening a file of this file system asks nobody: true for those that keep all they need in
 /// memory, false for FUSE, NFS and whatever is not known here.
 fn opens_at_once(path: &OwnedFd) -> bool {
@@ -187,18 +218,18 @@ fn opens_at_once(path: &OwnedFd) -> bool {
     u32::try_from(stat.f_type).is_ok_and(|magic| [EXT4, XFS, BTRFS, TMPFS, OVERLAY, F2FS].contains(&magic))
 }
 
-/// Reads a small file whole, and tells which version was read; a larger one is left alone.
+/// Reads a file that is not too large whole, and tells which version was read; a larger one is left alone.
 ///
 /// A write stamps the file before it copies its bytes, so what is read just after a change may be half of one
 /// and half of the other under one stamp: a file that changed this very moment is waited for, once.
-fn read_small(
+fn read_whole(
     fd: &OwnedFd,
     mut before: Identity,
     effort: Effort,
 ) -> rustix::io::Result<(Identity, Option<Vec<u8>>)> {
     let mut waited = false;
     for _ in 0..READ_TRIES {
-        if before.size > SMALL {
+        if before.size > KEPT {
             return Ok((before, None));
         }
         if before.is_changing(SystemTime::now()) {
@@ -209,50 +240,64 @@ fn read_small(
                 break;
             }
             std::thread::sleep(STAMP_TICK);
-            before = inspect(fd)?.1;
+            before = disk::inspect(fd)?.1;
             continue;
         }
         let content = read_all(fd, before.size, effort)?;
-        let after = inspect(fd)?.1;
+        let after = disk::inspect(fd)?.1;
         if after == before {
             return Ok((before, Some(content)));
         }
         before = after;
     }
-    // It changes faster than it can be read; sent from the descriptor, a change is noticed and cut.
-    Ok((before, None))
+    read_twice(fd, before, effort)
+}
+
+/// A file whose stamps change all the time, as that of a log or one that is renamed: it is known by its bytes. What is
+/// the same at two moments was not being written between them.
+fn read_twice(
+    fd: &OwnedFd,
+    identity: Identity,
+    effort: Effort,
+) -> rustix::io::Result<(Identity, Option<Vec<u8>>)> {
+    if effort == Effort::Cached {
+        return Err(Errno::AGAIN);
+    }
+    let once = read_all(fd, identity.size, effort)?;
+    std::thread::sleep(STAMP_TICK);
+    let twice = read_all(fd, identity.size, effort)?;
+    // Sent from the descriptor otherwise, where a change is noticed and cut.
+    let same = once == twice && once.len() as u64 == identity.size;
+    Ok((identity, same.then_some(once)))
 }
 
 fn read_all(fd: &OwnedFd, size: u64, effort: Effort) -> rustix::io::Result<Vec<u8>> {
     let mut content = vec![0; usize::try_from(size).unwrap_or(0)];
     let mut filled = 0;
     while let Some(rest) = content.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        let read = match effort {
+        let count = match effort {
             Effort::Cached => {
-                let mut part = [io::IoSliceMut::new(rest)];
-                rustix::io::preadv2(fd, &mut part, filled as u64, ReadWriteFlags::NOWAIT)
+                disk::read_cached(fd, rest, filled as u64)?.map_err(|WouldBlock| Errno::AGAIN)?
             }
-            Effort::Blocking => rustix::io::pread(fd, rest, filled as u64),
+            Effort::Blocking => disk::read(fd, rest, filled as u64)?,
         };
-        match read {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(Errno::INTR) => {}
-            Err(Errno::OPNOTSUPP) if effort == Effort::Cached => return Err(Errno::AGAIN),
-            Err(errno) => return Err(errno),
+        if count == 0 {
+            break;
         }
+        filled += count;
     }
     content.truncate(filled);
     Ok(content)
 }
 
-fn found_for(errno: Errno) -> Found {
+/// What an error of the kernel says of a name.
+pub(super) fn absent_for(errno: Errno) -> Absent {
     match errno {
         Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG | Errno::LOOP | Errno::NXIO | Errno::NODEV => {
-            Found::Nothing
+            Absent::Nothing
         }
-        Errno::XDEV => Found::Outside,
-        Errno::ACCESS | Errno::PERM => Found::Unreadable,
-        errno => Found::Failed(errno.into()),
+        Errno::XDEV => Absent::Outside,
+        Errno::ACCESS | Errno::PERM => Absent::Unreadable,
+        errno => Absent::Failed(errno),
     }
 }

@@ -1,7 +1,8 @@
 //! Raw system calls that no safe wrapper offers. The only `unsafe` of this workspace stands here.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::ops::Range;
+use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -35,6 +36,43 @@ pub fn unsent_yet(socket: impl AsFd) -> io::Result<u64> {
     Ok(u64::try_from(queued).unwrap_or(0))
 }
 
+/// `cachestat` of the system call table, which has one number for it on every architecture that Rust has Linux for.
+const SYS_CACHESTAT: libc::c_long = 451;
+
+/// `struct cachestat_range` and `struct cachestat` of `linux/mman.h`.
+#[repr(C)]
+struct CacheRange {
+    offset: u64,
+    length: u64,
+}
+#[repr(C)]
+#[derive(Default)]
+struct CacheStat {
+    cached: u64,
+    dirty: u64,
+    writeback: u64,
+    evicted: u64,
+    recently_evicted: u64,
+}
+
+/// Whether every page of `part` of a file is in the page cache; a look that waits for nothing.
+///
+/// # Errors
+/// `ENOSYS` before Linux 6.5, `EOPNOTSUPP` for a file without page cache.
+pub fn is_in_page_cache(file: impl AsFd, part: Range<u64>) -> io::Result<bool> {
+    let page = rustix::param::page_size() as u64;
+    let pages = part.end.div_ceil(page).saturating_sub(part.start / page);
+    let range = CacheRange { offset: part.start, length: part.end.saturating_sub(part.start) };
+    let mut stat = CacheStat::default();
+    // SAFETY: cachestat(2) reads one `cachestat_range` and writes one `cachestat`, both laid out as the kernel has them
+    // and alive across the call; the flags must be 0.
+    #[allow(unsafe_code)]
+    let done = unsafe {
+        libc::syscall(SYS_CACHESTAT, file.as_fd().as_raw_fd(), &raw const range, &raw mut stat, 0_u32)
+    };
+    if done == 0 { Ok(stat.cached >= pages) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Raises the soft limit of open files to the hard one and returns it; `None` means unlimited.
 pub fn raise_file_limit() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
@@ -50,6 +88,18 @@ mod tests {
     use super::*;
     use std::io::Write;
     use std::net::{TcpListener, TcpStream};
+
+    #[test]
+    fn load_1_pages_in_memory_are_counted() {
+        let path = std::env::temp_dir().join(format!("tidegate-pages-{}", std::process::id()));
+        std::fs::write(&path, [1; 100_000]).unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        match is_in_page_cache(&file, 5000..100_000) {
+            Ok(all) => assert!(all),
+            Err(error) => assert_eq!(error.raw_os_error(), Some(libc::ENOSYS), "{error}"),
+        }
+        std::fs::remove_file(path).unwrap();
+    }
 
     #[test]
     fn load_5_unsent_counts_what_the_peer_has_not_taken() {

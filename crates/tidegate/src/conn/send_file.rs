@@ -1,0 +1,300 @@
+//! Files on their way out: what is promised is sent exactly, or visibly cut (SPEC FILE-7, H1-8).
+//!
+//! ```text
+//! 0 ──────────────── sendfile ────────────────┐        the kernel moves its own pages: cheap, but the bytes are looked
+//!                                             │        at when the *peer* reads them, and may be another version by then
+//!              last 8 MiB ├── copied ─────────┼─ last ─┤
+//!                         a copy is compared with the version before it is sent: it cannot change any more
+//! ```
+//! The last piece is held back until the peer's kernel has acknowledged so much of the copies that nothing sent by
+//! reference can still wait there unread; then the version is compared once more. Whoever has the last byte has
+//! bytes of one version. A cut is a reset: it throws away what still waits in the socket.
+//!
+//! A file of up to 8 MiB is thus copied whole: from memory while a cache holds it, else through one buffer that the
+//! transfers of a worker share. A slow client holds no memory of ours.
+
+use std::future::poll_fn;
+use std::ops::Range;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use super::connection::{Connection, Gone};
+use super::send::Watch;
+use crate::disk::{self, WouldBlock};
+use crate::http::response::{OpenFile, Parts};
+use crate::net::{Transport, sys};
+use crate::pool::Pool;
+
+/// So many bytes at the end are copied: more than a receiving socket of this machine holds unread, 6 MiB by default
+/// (`net.ipv4.tcp_rmem`), with room for what is still [on its way](ON_ITS_WAY).
+const COPIED: u64 = 8 * 1024 * 1024;
+/// So much may be unacknowledged when the last piece is let go.
+const ON_ITS_WAY: u64 = 1024 * 1024;
+/// The last piece of a file of which some was sent by reference.
+const LAST: u64 = 64 * 1024;
+/// How often the socket is asked whether it has drained that far.
+const DRAIN_POLL: Duration = Duration::from_millis(5);
+/// The part of a file that is sent by reference after one look whether it is in memory.
+const WINDOW: u64 = 1024 * 1024;
+/// The largest piece that is copied at once; it stays in a core's own cache.
+const PIECE: usize = 128 * 1024;
+/// The least piece: smaller ones cost more in calls than in copies.
+const LEAST_PIECE: usize = 16 * 1024;
+/// How long a transfer waits for a place in the pool before it asks again.
+const POOL_RETRY: Duration = Duration::from_millis(10);
+
+/// Sends `range` of `file` behind what is encoded, and tells how many of its bytes went out.
+pub(super) async fn part(
+    connection: &mut Connection,
+    pool: &Pool,
+    file: &OpenFile,
+    range: Range<u64>,
+) -> (u64, Result<(), Gone>) {
+    let first = range.start;
+    let mut transfer = Transfer::new(connection, pool, file);
+    let result = transfer.run(range).await;
+    (transfer.offset.saturating_sub(first), result)
+}
+
+/// Sends several parts of `file`, each behind its head, and tells how many bytes went out.
+pub(super) async fn parts(
+    connection: &mut Connection,
+    pool: &Pool,
+    file: &OpenFile,
+    parts: &Parts,
+) -> (u64, Result<(), Gone>) {
+    let mut sent = 0;
+    for (head, range) in &parts.parts {
+        connection.out.extend_from_slice(head);
+        let (bytes, result) = part(connection, pool, file, range.clone()).await;
+        sent += head.len() as u64 + bytes;
+        if result.is_err() {
+            return (sent, result);
+        }
+    }
+    connection.out.extend_from_slice(&parts.end);
+    (sent + parts.end.len() as u64, connection.flush().await)
+}
+
+struct Transfer<'a> {
+    connection: &'a mut Connection,
+    pool: &'a Pool,
+    file: &'a OpenFile,
+    /// The next byte to send.
+    offset: u64,
+    /// Bytes of what was encoded before, its head, that are sent.
+    head: usize,
+    /// How much to read at once: about what the socket took last.
+    stride: usize,
+    watch: Watch,
+}
+
+/// What came of copying.
+enum Copied {
+    /// All that was asked for.
+    All,
+    /// The next bytes are not in memory.
+    Cold,
+}
+
+impl<'a> Transfer<'a> {
+    fn new(connection: &'a mut Connection, pool: &'a Pool, file: &'a OpenFile) -> Self {
+        Self { connection, pool, file, offset: 0, head: 0, stride: PIECE, watch: Watch::new() }
+    }
+
+    async fn run(&mut self, range: Range<u64>) -> Result<(), Gone> {
+        self.offset = range.start;
+        if range.is_empty() {
+            return self.connection.flush().await;
+        }
+        let copied = range.end.saturating_sub(COPIED).max(range.start);
+        if copied > range.start {
+            self.connection.flush().await?;
+            self.refer(copied).await?;
+            self.copy(range.end - LAST).await?;
+            self.drain().await?;
+            self.require_same_version()?;
+        }
+        self.copy(range.end).await?;
+        self.connection.give_back_output();
+        Ok(())
+    }
+
+    /// Sends by reference up to `end`, window by window.
+    async fn refer(&mut self, end: u64) -> Result<(), Gone> {
+        while self.offset < end {
+            let window = self.offset..end.min(self.offset + WINDOW);
+            if !disk::is_in_memory(&self.file.fd, window.clone()) {
+                self.ask_pool(read_ahead, window.clone()).await?;
+            }
+            self.send_window(window.end).await?;
+            self.require_same_version()?;
+        }
+        Ok(())
+    }
+
+    async fn send_window(&mut self, end: u64) -> Result<(), Gone> {
+        let Self { connection, file, offset, watch, .. } = self;
+        let Connection { io, slot, local, .. } = &mut **connection;
+        poll_fn(|cx| {
+            while *offset < end {
+                let left = usize::try_from(end - *offset).unwrap_or(usize::MAX);
+                match io.poll_sendfile(cx, file.fd.as_fd(), offset, left) {
+                    // The file ends here, before its time.
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(cut(io))),
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Gone)),
+                    Poll::Ready(Ok(count)) => watch.add(count),
+                    Poll::Pending => return watch.wait(cx, io, slot, &local.clock).map(Err),
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+
+    /// Sends copies up to `end`.
+    async fn copy(&mut self, end: u64) -> Result<(), Gone> {
+        let mut held = None;
+        loop {
+            let before = self.offset;
+            if matches!(self.copy_cached(end).await?, Copied::All) {
+                return Ok(());
+            }
+            match held.take() {
+                // Read, and still not in memory: this file system keeps nothing there.
+                Some(piece) if self.offset == before => self.send_held(piece).await?,
+                _ => {
+                    let part = self.offset..end.min(self.offset + PIECE as u64);
+                    held = Some(self.ask_pool(read_piece, part).await?);
+                }
+            }
+        }
+    }
+
+    /// Copies to the socket what is in memory, as long as it is.
+    async fn copy_cached(&mut self, end: u64) -> Result<Copied, Gone> {
+        let Self { connection, file, offset, head, stride, watch, .. } = self;
+        let Connection { io, out, slot, local, .. } = &mut **connection;
+        poll_fn(|cx| {
+            while *offset < end {
+                let front = out.get(*head..).unwrap_or_default();
+                let left = usize::try_from(end - *offset).unwrap_or(usize::MAX);
+                let written = if let Some(whole) = file.memory.upgrade() {
+                    let start = usize::try_from(*offset).unwrap_or(usize::MAX);
+                    let rest = whole.get(start..start.saturating_add(left)).unwrap_or_default();
+                    io.poll_write_two(cx, front, rest)
+                } else {
+                    match io.poll_writable(cx) {
+                        Poll::Ready(Ok(())) => {}
+                        Poll::Ready(Err(_)) => return Poll::Ready(Err(Gone)),
+                        Poll::Pending => return watch.wait(cx, io, slot, &local.clock).map(Err),
+                    }
+                    let mut scratch = local.buffers.scratch.borrow_mut();
+                    scratch.resize(PIECE, 0);
+                    let piece = scratch.get_mut(..left.min(*stride)).unwrap_or_default();
+                    match disk::read_cached(&file.fd, piece, *offset) {
+                        Ok(Ok(count)) if count > 0 && disk::is_unchanged(&file.fd, &file.identity) => {
+                            io.poll_write_two(cx, front, piece.get(..count).unwrap_or_default())
+                        }
+                        Ok(Err(WouldBlock)) => return Poll::Ready(Ok(Copied::Cold)),
+                        _ => return Poll::Ready(Err(cut(io))),
+                    }
+                };
+                match written {
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Gone)),
+                    Poll::Ready(Ok(count)) => {
+                        watch.add(count);
+                        let of_head = count.min(front.len());
+                        *head += of_head;
+                        *offset += (count - of_head) as u64;
+                        *stride = (2 * count).clamp(LEAST_PIECE, PIECE);
+                    }
+                    Poll::Pending => return watch.wait(cx, io, slot, &local.clock).map(Err),
+                }
+            }
+            Poll::Ready(Ok(Copied::All))
+        })
+        .await
+    }
+
+    /// Sends a piece that a pool thread has read.
+    async fn send_held(&mut self, piece: Vec<u8>) -> Result<(), Gone> {
+        self.require_same_version()?;
+        let out = &mut self.connection.out;
+        // What is left of the head goes before it, in one vector.
+        out.drain(..std::mem::take(&mut self.head).min(out.len()));
+        out.extend_from_slice(&piece);
+        self.connection.flush().await?;
+        self.offset += piece.len() as u64;
+        self.watch.add(piece.len());
+        Ok(())
+    }
+
+    /// Waits until the peer's kernel has so much of the copies that nothing sent by reference is left to be read there.
+    async fn drain(&mut self) -> Result<(), Gone> {
+        let io = &self.connection.io;
+        while sys::unsent(io).unwrap_or(0) > ON_ITS_WAY {
+            if io.has_failed() {
+                return Err(Gone);
+            }
+            self.watch.judge(io, self.connection.local.clock.now())?;
+            tokio::time::sleep(DRAIN_POLL).await;
+        }
+        Ok(())
+    }
+
+    /// Cuts, unless the file still is what was promised.
+    fn require_same_version(&self) -> Result<(), Gone> {
+        if disk::is_unchanged(&self.file.fd, &self.file.identity) {
+            return Ok(());
+        }
+        Err(cut(&self.connection.io))
+    }
+
+    /// Lets a pool thread read `part`; waits for a place in the pool as long as it takes.
+    async fn ask_pool<T: Send + 'static>(
+        &mut self,
+        read: fn(&OwnedFd, Range<u64>) -> rustix::io::Result<T>,
+        part: Range<u64>,
+    ) -> Result<T, Gone> {
+        let read = loop {
+            let (fd, part) = (Arc::clone(&self.file.fd), part.clone());
+            match self.pool.run("reading a file", move || read(&fd, part)) {
+                Ok(pending) => break pending.await,
+                Err(_) => tokio::time::sleep(POOL_RETRY).await,
+            }
+        };
+        self.watch.forgive();
+        match read {
+            Ok(Ok(read)) => Ok(read),
+            _ => Err(cut(&self.connection.io)),
+        }
+    }
+}
+
+/// What was promised cannot be kept, and is never made up (SPEC H1-8).
+fn cut(io: &Transport) -> Gone {
+    io.reset_on_close();
+    Gone
+}
+
+/// Brings `part` into memory.
+fn read_ahead(fd: &OwnedFd, part: Range<u64>) -> rustix::io::Result<()> {
+    let mut scratch = vec![0; PIECE];
+    for offset in part.step_by(PIECE) {
+        disk::read(fd, &mut scratch, offset)?;
+    }
+    Ok(())
+}
+
+/// The bytes of `part`, which is at most a piece; an empty part is an error, for the file ended before its time.
+fn read_piece(fd: &OwnedFd, part: Range<u64>) -> rustix::io::Result<Vec<u8>> {
+    let mut piece = vec![0; usize::try_from(part.end - part.start).unwrap_or(0)];
+    let count = disk::read(fd, &mut piece, part.start)?;
+    piece.truncate(count);
+    if piece.is_empty() { Err(Errno::IO) } else { Ok(piece) }
+}

@@ -1,0 +1,205 @@
+//! From a name to what is known of it, by the cache, by a look that does not block, or by a pool thread.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use super::cache::{Coded, Entry, FileCache, Representation, Room};
+use super::codings::{Asked, Codings};
+use super::dress::Dress;
+use super::flight::{Flight, Flights};
+use super::resolve::{self, Absent, Effort, Look};
+use crate::clock::Millis;
+use crate::disk::WouldBlock;
+use crate::http::negotiate::Coding;
+use crate::pool::{Full, Pending, Pool};
+
+/// One folder, what a worker knows of it, and how it is presented.
+#[derive(Debug)]
+pub(super) struct Shelf {
+    root: Arc<OwnedFd>,
+    pub(super) dress: Dress,
+    cache: FileCache,
+    flights: Flights<Known>,
+    codings: Codings,
+    pool: Pool,
+}
+
+/// What came of looking for a name without blocking.
+pub(super) enum Find {
+    /// A file.
+    File(Rc<Entry>),
+    /// Nothing, and no listing either.
+    Missing,
+    /// Something else.
+    Absent(Absent),
+    /// Only a disk knows; what it was a moment ago may stand for it meanwhile.
+    Ask(Option<Rc<Entry>>),
+}
+
+/// What a pool thread found.
+#[derive(Clone, Debug)]
+pub(super) enum Known {
+    /// A file.
+    File(Rc<Entry>),
+    /// No file.
+    Absent(Absent),
+    /// The job panicked.
+    Lost,
+}
+
+impl Shelf {
+    pub(super) fn new(root: Arc<OwnedFd>, dress: Dress, room: Room, codings: Codings, pool: Pool) -> Self {
+        Self { root, dress, cache: FileCache::new(room), flights: Flights::default(), codings, pool }
+    }
+
+    /// What `name` is, as far as that can be told at once.
+    #[inline]
+    pub(super) fn find(&self, name: &str, now: Millis) -> Find {
+        let Some(entry) = self.cache.get(name) else {
+            return if self.cache.is_missing(name, now) { Find::Missing } else { self.look(name, now) };
+        };
+        if entry.is_fresh(now) && entry.plain.is_as_promised() {
+            return Find::File(entry);
+        }
+        self.look_again(entry, name, now)
+    }
+
+    /// Lets a pool thread look, unless one does already.
+    pub(super) fn ask(self: &Rc<Self>, name: &str, now: Millis) -> Result<Rc<Flight<Known>>, Full> {
+        if let Some(flight) = self.flights.get(name) {
+            return Ok(flight);
+        }
+        let (root, path, codings) = (Arc::clone(&self.root), name.to_owned(), self.dress.codings);
+        let found = self.pool.run("opening a file", move || {
+            crate::failpoint!("open");
+            resolve::look(root.as_fd(), &path, codings, Effort::Blocking)
+        })?;
+        let flight = self.flights.begin(name);
+        tokio::task::spawn_local(Rc::clone(self).land(name.to_owned(), found, now));
+        Ok(flight)
+    }
+
+    /// The same where nobody waits, and only if a thread has nothing else to do.
+    pub(super) fn look_ahead(self: &Rc<Self>, name: &str, now: Millis) {
+        if self.pool.has_spare() {
+            let _ = self.ask(name, now);
+        }
+    }
+
+    /// `entry` in `coding`, made if need be; `None` while it is not there.
+    pub(super) fn coded(&self, entry: &Rc<Entry>, name: &str, coding: Coding) -> Option<Rc<Representation>> {
+        if let Some(ready) = entry.ready(coding) {
+            return Some(ready);
+        }
+        let source = || entry.plain.source();
+        match self.codings.ask(&entry.plain.identity, coding, source, &self.pool) {
+            Asked::NotYet => None,
+            Asked::Useless => {
+                entry.note(coding, Coded::Useless);
+                None
+            }
+            Asked::Made(bytes) => {
+                let made = Rc::new(self.dress.made(&entry.plain, name, coding, bytes));
+                entry.note(coding, Coded::Made(Rc::clone(&made)));
+                self.cache.weigh_again(name, entry);
+                Some(made)
+            }
+        }
+    }
+
+    /// Lets a pool thread do something with the folder.
+    pub(super) fn in_folder<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        work: impl FnOnce(BorrowedFd<'_>) -> T + Send + 'static,
+    ) -> Result<Pending<T>, Full> {
+        let root = Arc::clone(&self.root);
+        self.pool.run(what, move || work(root.as_fd()))
+    }
+
+    async fn land(self: Rc<Self>, name: String, found: Pending<Result<Look, WouldBlock>>, now: Millis) {
+        let known = match found.await {
+            Ok(Ok(look)) => self.learn(look, &name, now),
+            // A blocking look never would block; a lost one panicked.
+            Ok(Err(WouldBlock)) | Err(_) => Known::Lost,
+        };
+        self.flights.end(&name, known);
+    }
+
+    /// A stale entry: is the file still what it was?
+    fn look_again(&self, entry: Rc<Entry>, name: &str, now: Millis) -> Find {
+        if entry.is_old(now) {
+            return self.look(name, now);
+        }
+        match self.is_still(&entry, name) {
+            Ok(true) => {
+                entry.checked.set(now);
+                Find::File(entry)
+            }
+            Ok(false) => self.look(name, now),
+            Err(WouldBlock) => Find::Ask(entry.is_usable(now).then_some(entry)),
+        }
+    }
+
+    fn is_still(&self, entry: &Entry, name: &str) -> Result<bool, WouldBlock> {
+        let is = |name: &str, file: &Representation| {
+            Ok(resolve::identify(self.root.as_fd(), name)? == Some(file.identity))
+        };
+        if !is(&resolve::file_name(name), &entry.plain)? {
+            return Ok(false);
+        }
+        for coding in Coding::ALL {
+            if let Some(beside) = entry.beside(coding)
+                && !is(&resolve::coded_name(name, coding), &beside)?
+            {
+                return Ok(false);
+            }
+        }
+        Ok(entry.plain.is_as_promised())
+    }
+
+    fn look(&self, name: &str, now: Millis) -> Find {
+        let look = || resolve::look(self.root.as_fd(), name, self.dress.codings, Effort::Cached);
+        let mut found = look();
+        if matches!(found, Ok(Err(Absent::Failed(Errno::MFILE | Errno::NFILE)))) {
+            // The descriptors that are remembered here are the first to be spared.
+            self.cache.clear();
+            found = look();
+        }
+        match found {
+            Err(WouldBlock) => Find::Ask(None),
+            Ok(found) => match self.learn(found, name, now) {
+                Known::File(entry) => Find::File(entry),
+                Known::Absent(Absent::Nothing) | Known::Lost => Find::Missing,
+                Known::Absent(absent) => Find::Absent(absent),
+            },
+        }
+    }
+
+    /// Remembers what was found, if it will be noticed when that changes.
+    fn learn(&self, look: Look, name: &str, now: Millis) -> Known {
+        match look {
+            Ok(found) => {
+                let settled = found.file.settled && found.beside.iter().flatten().all(|file| file.settled);
+                let entry = Rc::new(self.dress.entry(found, name, now, &self.pool));
+                if settled {
+                    self.cache.put(name, Rc::clone(&entry));
+                } else {
+                    self.cache.remove(name);
+                }
+                Known::File(entry)
+            }
+            Err(Absent::Nothing) => {
+                self.cache.put_missing(name, now);
+                Known::Absent(Absent::Nothing)
+            }
+            Err(absent) => {
+                self.cache.remove(name);
+                Known::Absent(absent)
+            }
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! Thousands of downloads of files that change all the time: each is one version, whole or visibly cut, and none is
+//! older than a second (SPEC FILE-3, FILE-7).
+//!
+//! A version is its number over and over in words of eight bytes, so that a mix, a hole and padding all show.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should say where")]
+
+mod support;
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use support::{SOON, Server, Setup};
+
+/// How old an answer may be, with what a busy machine takes between looking and answering.
+const STALE: Duration = Duration::from_millis(1500);
+
+/// So many versions each file goes through at least.
+const VERSIONS: usize = 8;
+
+/// A version that has been in the file since `begun`, and was wholly there at `done`.
+#[derive(Clone, Copy, Debug)]
+struct Version {
+    begun: Instant,
+    done: Instant,
+}
+
+/// The history of a file that is changed in all ways in turn.
+struct Writer<'p> {
+    path: &'p Path,
+    size: usize,
+    ways: &'p [Way],
+    pause: Duration,
+    begun: Instant,
+    /// By number.
+    versions: &'p Mutex<Vec<Version>>,
+}
+
+/// How a file gets its next version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// Another file takes its name.
+    Rename,
+    /// The same inode and the same size, by one write.
+    InPlace,
+    /// Half of it is cut off, and comes back: the same version throughout.
+    TruncateAndAppend,
+    /// Emptied and written again, as most programs save a file.
+    Rewrite,
+}
+
+fn content(version: usize, size: usize) -> Vec<u8> {
+    format!("{version:07}\n").into_bytes().repeat(size / 8)
+}
+
+impl Writer<'_> {
+    /// Changes the file until told to stop.
+    fn run(&self, stop: &AtomicBool) {
+        for step in 0.. {
+            std::thread::sleep(self.pause);
+            if stop.load(Relaxed) {
+                return;
+            }
+            self.change(self.ways[step % self.ways.len()]);
+        }
+    }
+
+    fn change(&self, way: Way) {
+        let number = self.versions.lock().unwrap().len();
+        if way == Way::TruncateAndAppend {
+            let file = File::options().write(true).open(self.path).unwrap();
+            // At the end of a page, for the kernel clears the rest of one even under a socket's feet.
+            let half = (self.size / 2).next_multiple_of(4096).min(self.size);
+            file.set_len(half as u64).unwrap();
+            std::thread::sleep(self.pause);
+            let bytes = content(number - 1, self.size);
+            file.write_all_at(&bytes[half..], half as u64).unwrap();
+            return;
+        }
+        let bytes = content(number, self.size);
+        // Before it begins, for its bytes may be seen before it is done.
+        let begun = Instant::now();
+        self.versions.lock().unwrap().push(Version { begun, done: begun + SOON });
+        match way {
+            Way::Rename => {
+                let fresh = self.path.with_extension("new");
+                fs::write(&fresh, &bytes).unwrap();
+                fs::rename(&fresh, self.path).unwrap();
+            }
+            Way::InPlace => {
+                let file = File::options().write(true).open(self.path).unwrap();
+                file.write_all_at(&bytes, 0).unwrap();
+            }
+            Way::Rewrite => fs::write(self.path, &bytes).unwrap(),
+            Way::TruncateAndAppend => unreachable!("done above"),
+        }
+        self.versions.lock().unwrap()[number].done = Instant::now();
+    }
+}
+
+/// A download as it came.
+struct Download {
+    /// As the head promised.
+    length: usize,
+    body: Vec<u8>,
+}
+
+/// GETs `target` and reads all of it, pausing as told; `None` where the connection ended before a head.
+fn download(stream: &mut TcpStream, head: &str, pause: Option<Duration>) -> Option<Download> {
+    stream.write_all(head.as_bytes()).ok()?;
+    let (mut bytes, mut piece) = (Vec::new(), vec![0; 64 * 1024]);
+    let mut length = None;
+    loop {
+        if length.is_none()
+            && let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n")
+        {
+            let head = String::from_utf8(bytes.drain(..end + 4).collect()).unwrap();
+            assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+            let value = head.split("Content-Length: ").nth(1).unwrap().split("\r\n").next().unwrap();
+            length = Some(value.parse().unwrap());
+        }
+        if let Some(length) = length
+            && bytes.len() >= length
+        {
+            assert_eq!(bytes.len(), length, "bytes behind the answer");
+            return Some(Download { length, body: bytes });
+        }
+        match stream.read(&mut piece) {
+            Ok(0) | Err(_) => return length.map(|length| Download { length, body: bytes }),
+            Ok(count) => bytes.extend_from_slice(&piece[..count]),
+        }
+        if let Some(pause) = pause {
+            std::thread::sleep(pause);
+        }
+    }
+}
+
+/// The one version whose bytes these are; a mix, a hole or padding panics.
+fn version_of(body: &[u8]) -> Option<usize> {
+    let first = body.get(..8)?;
+    let number = std::str::from_utf8(&first[..7]).ok().and_then(|number| number.parse().ok());
+    let number = number.unwrap_or_else(|| panic!("{:?} was never written", String::from_utf8_lossy(first)));
+    // Every word is as the one before it.
+    if body[8..] != body[..body.len() - 8] {
+        let at = body.chunks(8).position(|word| *word != first[..word.len()]).unwrap();
+        let word = String::from_utf8_lossy(&body[at * 8..(at * 8 + 8).min(body.len())]);
+        panic!("version {number} and then {word:?} at {} of {} bytes", at * 8, body.len());
+    }
+    Some(number)
+}
+
+fn connect(server: &Server, slow: bool) -> TcpStream {
+    let stream = TcpStream::connect(server.addr).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    if slow {
+        socket2::SockRef::from(&stream).set_recv_buffer_size(32 * 1024).unwrap();
+    }
+    stream
+}
+
+/// What clients found.
+#[derive(Default)]
+struct Tally {
+    whole: AtomicU32,
+    cut: AtomicU32,
+}
+
+/// Downloads `target` until `count` answers were whole and the file went through enough versions, now on a kept
+/// connection and now on a new one, and judges each answer.
+fn client(server: &Server, writer: &Writer<'_>, count: u32, pause: Option<Duration>, tally: &Tally) {
+    let head = format!("GET /file.bin HTTP/1.1\r\nHost: {}\r\n\r\n", server.host());
+    let mut stream = connect(server, pause.is_some());
+    let mut whole = 0;
+    loop {
+        let versions = writer.versions.lock().unwrap().len();
+        let asked = Instant::now();
+        if asked - writer.begun > SOON || (whole >= count && versions > VERSIONS) {
+            return;
+        }
+        let found = download(&mut stream, &head, pause);
+        // One that is cut is thrown away by its client, whatever it holds.
+        let Some(found) = found.filter(|found| found.body.len() == found.length) else {
+            tally.cut.fetch_add(1, Relaxed);
+            stream = connect(server, pause.is_some());
+            continue;
+        };
+        // Empty while it is written anew.
+        if let Some(version) = version_of(&found.body) {
+            judge(writer, version, &found, asked, Instant::now());
+            tally.whole.fetch_add(1, Relaxed);
+            whole += 1;
+            if whole % 64 == 0 {
+                stream = connect(server, pause.is_some());
+            }
+        }
+    }
+}
+
+/// A version may be seen from when it begins to be written until a second after the next one is there.
+fn judge(writer: &Writer<'_>, version: usize, found: &Download, asked: Instant, ended: Instant) {
+    assert!(found.length <= writer.size, "{} bytes of {}", found.length, writer.size);
+    let rewritten = writer.ways.iter().any(|way| matches!(way, Way::TruncateAndAppend | Way::Rewrite));
+    assert!(rewritten || found.length == writer.size, "{} bytes of {}", found.length, writer.size);
+    let versions = writer.versions.lock().unwrap();
+    let of = versions.get(version).unwrap_or_else(|| panic!("version {version} of {}", versions.len()));
+    assert!(of.begun <= ended, "version {version} before it was written");
+    if let Some(next) = versions.get(version + 1) {
+        let late = asked.saturating_duration_since(next.done);
+        assert!(late <= STALE, "version {version} was asked for {late:?} after the next one was there");
+    }
+}
+
+/// A file of `size` bytes that changes each `pause`, and three clients that download it at least `count` times each.
+fn under_change(size: usize, ways: &[Way], pause: Duration, count: u32, slowly: Option<Duration>) {
+    let server = Setup::new().args(&["--max-requests", "0"]).file("file.bin", content(0, size)).start();
+    let path = server.root().join("file.bin");
+    let now = Instant::now();
+    let versions = Mutex::new(vec![Version { begun: now, done: now }]);
+    let writer = Writer { path: &path, size, ways, pause, begun: now, versions: &versions };
+    let (stop, tally) = (AtomicBool::new(false), Tally::default());
+    std::thread::scope(|scope| {
+        let writing = scope.spawn(|| writer.run(&stop));
+        let clients: Vec<_> =
+            (0..3).map(|_| scope.spawn(|| client(&server, &writer, count, slowly, &tally))).collect();
+        let ended: Vec<_> = clients.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+        stop.store(true, Relaxed);
+        writing.join().unwrap();
+        for client in ended {
+            client.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
+    });
+    let (whole, cut) = (tally.whole.into_inner(), tally.cut.into_inner());
+    let changes = versions.into_inner().unwrap().len();
+    assert!(whole >= 3 * count, "{whole} whole and {cut} cut downloads within {SOON:?}");
+    assert!(changes > VERSIONS, "the file changed {changes} times");
+    // It stays as it is from now on, and all of it is there.
+    std::thread::sleep(STALE);
+    let last = fs::read(&path).unwrap();
+    assert!(server.get("/file.bin").body == last);
+}
+
+/// What leaves the bytes of a version where they are: another file, or other pages of the same.
+const ANEW: [Way; 2] = [Way::Rename, Way::Rewrite];
+
+/// What changes the very bytes that may be on their way.
+const IN_PLACE: [Way; 2] = [Way::InPlace, Way::TruncateAndAppend];
+
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+#[test]
+fn file_7_downloads_of_a_kibibyte_made_anew() {
+    under_change(1024, &ANEW, millis(60), 1000, None);
+}
+
+#[test]
+fn file_7_downloads_of_a_hundred_kibibytes_made_anew() {
+    under_change(100 * 1024, &ANEW, millis(60), 600, None);
+}
+
+#[test]
+fn file_7_downloads_of_a_mebibyte_made_anew() {
+    under_change(1 << 20, &ANEW, millis(80), 200, None);
+}
+
+#[test]
+fn file_7_downloads_of_three_mebibytes_made_anew() {
+    under_change(3 << 20, &ANEW, millis(120), 70, None);
+}
+
+#[test]
+fn file_7_downloads_of_twelve_mebibytes_made_anew() {
+    under_change(12 << 20, &ANEW, millis(250), 12, None);
+}
+
+#[test]
+fn file_7_downloads_of_a_kibibyte_edited_in_place() {
+    under_change(1024, &IN_PLACE, millis(60), 1000, None);
+}
+
+#[test]
+fn file_7_downloads_of_a_hundred_kibibytes_edited_in_place() {
+    under_change(100 * 1024, &IN_PLACE, millis(60), 600, None);
+}
+
+#[test]
+fn file_7_downloads_of_a_mebibyte_edited_in_place() {
+    under_change(1 << 20, &IN_PLACE, millis(80), 200, None);
+}
+
+#[test]
+fn file_7_downloads_of_three_mebibytes_edited_in_place() {
+    under_change(3 << 20, &IN_PLACE, millis(120), 70, None);
+}
+
+#[test]
+fn file_7_downloads_of_twelve_mebibytes_edited_in_place() {
+    under_change(12 << 20, &IN_PLACE, millis(250), 12, None);
+}
+
+#[test]
+fn file_7_slow_readers_of_three_mebibytes_made_anew() {
+    under_change(3 << 20, &ANEW, millis(400), 3, Some(millis(4)));
+}
+
+#[test]
+fn file_7_slow_readers_of_three_mebibytes_edited_in_place() {
+    under_change(3 << 20, &[Way::InPlace], millis(400), 3, Some(millis(4)));
+}
+
+#[test]
+fn file_7_slow_readers_of_twelve_mebibytes_edited_in_place() {
+    under_change(12 << 20, &[Way::InPlace], millis(700), 2, Some(millis(3)));
+}
