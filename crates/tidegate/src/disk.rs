@@ -4,6 +4,7 @@
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsFd;
+use std::time::SystemTime;
 
 use rustix::fs::{AtFlags, FileType, Statx, StatxFlags};
 use rustix::io::{Errno, ReadWriteFlags};
@@ -32,8 +33,32 @@ pub fn inspect(fd: impl AsFd) -> rustix::io::Result<(FileType, Identity)> {
 ///
 /// # Errors
 /// Whatever `statx` reports.
-pub fn identity_of(fd: impl AsFd) -> io::Result<Identity> {
-    Ok(identity(&stat(fd)?))
+pub fn identity_of(fd: impl AsFd) -> rustix::io::Result<Identity> {
+    stat(fd).map(|stat| identity(&stat))
+}
+
+/// A version of a file, and whether it can be trusted to stay until its stamps change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// What it is.
+    pub identity: Identity,
+    /// Whether nobody was in the middle of writing it. A write stamps a file before it copies its bytes, however long
+    /// that takes; where the kernel does not tell who has the file open, that it changed some time ago must do.
+    pub whole: bool,
+}
+
+/// Which version of a file the descriptor, open for reading, is now.
+///
+/// # Errors
+/// Whatever `statx` reports.
+pub fn version(fd: impl AsFd) -> rustix::io::Result<Version> {
+    let look = || Ok(identity(&stat(&fd)?));
+    let (identity, quiet) = match sys::while_nobody_writes(&fd, look) {
+        Ok(Some(identity)) => (identity?, true),
+        Ok(None) => (look()?, false),
+        Err(_) => (look()?, true),
+    };
+    Ok(Version { identity, whole: quiet && !identity.is_changing(SystemTime::now()) })
 }
 
 /// Whether the descriptor still has the bytes of `version`. A file whose last name was taken away, as by a rename over

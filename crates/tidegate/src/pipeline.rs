@@ -115,7 +115,7 @@ pub fn refuse(site: &Site, reject: &Reject, request: &Request<'_>, arrival: Arri
     if !problem::wants_page(request.values(Name::Accept)) {
         return problem::response(reject, arrival.id, false);
     }
-    match site.files.page(reject.code.row().status, arrival.now) {
+    match site.files.pages().of(reject.code.row().status, arrival.now) {
         Some(page) => problem::with_page(reject, page),
         None => problem::response(reject, arrival.id, true),
     }

@@ -35,6 +35,8 @@ pub struct Services {
     pub room: Room,
     /// What was compressed.
     pub codings: Codings,
+    /// How much of the end of a large file is copied rather than sent by reference, in bytes.
+    pub copied_end: u64,
 }
 
 /// One worker's site.
@@ -57,6 +59,8 @@ pub struct Site {
     pub stored: Option<Files>,
     /// New uploads.
     pub uploads: Uploads,
+    /// How much of the end of a large file is copied rather than sent by reference, in bytes.
+    pub copied_end: u64,
     /// Threads for what blocks.
     pub pool: Pool,
     /// Whether the server is on its way out.
@@ -101,6 +105,7 @@ impl Site {
                 body_memory: bounds.body_memory,
                 max_body: bounds.max_body,
             },
+            copied_end: services.copied_end,
             pool: services.pool.clone(),
             draining: services.draining.clone(),
         }

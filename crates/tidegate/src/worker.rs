@@ -112,6 +112,7 @@ async fn run(
     let Start { number, listeners, settings, services, admission, tally, writer, epoch, courtesy } = start;
     let recorder = Recorder::new(tally, format!("worker-{number}"), writer, &settings.log);
     let local = Rc::new(Local::new(Site::new(&settings, &services), Clock::new(epoch), recorder));
+    local.site().files.pages().read(local.clock.now());
     let (drain, draining) = watch::channel(false);
     let mut accepting = Vec::new();
     let (backlog, backlogs) = watch::channel(settings.server.backlog);

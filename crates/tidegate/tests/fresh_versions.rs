@@ -24,6 +24,9 @@ const STALE: Duration = Duration::from_millis(1500);
 /// So many versions each file goes through at least.
 const VERSIONS: usize = 8;
 
+/// What is written at once: as much as `cp` writes.
+const PIECE: usize = 128 * 1024;
+
 /// A version that has been in the file since `begun`, and was wholly there at `done`.
 #[derive(Clone, Copy, Debug)]
 struct Version {
@@ -47,7 +50,7 @@ struct Writer<'p> {
 enum Way {
     /// Another file takes its name.
     Rename,
-    /// The same inode and the same size, by one write.
+    /// The same inode and the same size, written piece by piece as a copy is.
     InPlace,
     /// Half of it is cut off, and comes back: the same version throughout.
     TruncateAndAppend,
@@ -95,7 +98,9 @@ impl Writer<'_> {
             }
             Way::InPlace => {
                 let file = File::options().write(true).open(self.path).unwrap();
-                file.write_all_at(&bytes, 0).unwrap();
+                for (at, piece) in bytes.chunks(PIECE).enumerate() {
+                    file.write_all_at(piece, (at * PIECE) as u64).unwrap();
+                }
             }
             Way::Rewrite => fs::write(self.path, &bytes).unwrap(),
             Way::TruncateAndAppend => unreachable!("done above"),

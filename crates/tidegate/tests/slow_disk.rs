@@ -19,10 +19,10 @@ use support::client::End;
 use support::{Client, SOON, Server, Setup, eventually};
 
 /// How long the slow disk takes for each answer, …
-const DELAY: Duration = Duration::from_millis(900);
+const DELAY: Duration = Duration::from_millis(700);
 
 /// … and how long a file in memory may take at most meanwhile, on a busy machine.
-const PROMPT: Duration = Duration::from_millis(550);
+const PROMPT: Duration = Duration::from_millis(450);
 
 /// The kernel remembers names and attributes of the slow disk, or asks for them each time.
 const REMEMBERED: [Duration; 2] = [Duration::from_secs(3600), Duration::ZERO];
@@ -137,9 +137,9 @@ fn load_1_a_large_slow_file_delays_nobody_else() {
         return;
     }
     for remembered in REMEMBERED {
-        let (server, fuse) = server(&[], vec![file("0.html", 600_000)], remembered);
+        let (server, fuse) = server(&[], vec![file("0.html", 300_000)], remembered);
         fuse.delay(DELAY);
-        beside(&server, || assert!(asking(&server, "/slow/0.html").response().body == content(0, 600_000)));
+        beside(&server, || assert!(asking(&server, "/slow/0.html").response().body == content(0, 300_000)));
     }
 }
 
@@ -194,14 +194,15 @@ fn load_3_a_pool_full_of_slow_files_refuses_the_rest() {
     }
     let files = NAMES.iter().map(|name| file(name, SMALL)).collect();
     let (server, fuse) = server(&["--threads", "2", "--queue", "2"], files, REMEMBERED[0]);
-    fuse.delay(DELAY);
+    let delay = Duration::from_millis(300);
+    fuse.delay(delay);
     let begun = Instant::now();
     let clients: Vec<_> = NAMES.iter().map(|name| asking(&server, &format!("/slow/{name}"))).collect();
     let (mut served, mut refused) = (0, 0);
     for mut client in clients {
         let response = client.response();
         if response.status == 200 {
-            assert!(begun.elapsed() > DELAY, "not before the disk has answered");
+            assert!(begun.elapsed() > delay, "not before the disk has answered");
             assert!(response.body == content(0, 20_000));
             served += 1;
         } else {

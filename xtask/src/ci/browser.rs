@@ -1,7 +1,8 @@
-//! The bundled site in a real browser: each script of `crates/tidegate/tests/browser/` against a server of its own.
+//! Pages in a real browser: each script of `crates/tidegate/tests/browser/` against a server of its own.
 //!
-//! A script is a `node:test` file. It is told `TIDEGATE_URL` (with its closing slash) and `CHROMIUM` (the program),
-//! and finds `playwright-core` by `createRequire(import.meta.url)`.
+//! A script is a `node:test` file. It is told `TIDEGATE_URL` (with its closing slash) of a server of the bundled site,
+//! `TIDEGATE_PROGRAM` to start another, and `CHROMIUM` (the program), and finds `playwright-core` by
+//! `createRequire(import.meta.url)`. What scripts share lies in folders below them.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -43,6 +44,7 @@ fn run_script(context: &Context, script: &Path) -> Result<Report, String> {
     let mut node = context.command(NODE.name, &["--test-reporter=tap"]);
     node.arg(script)
         .env("TIDEGATE_URL", &server.url)
+        .env("TIDEGATE_PROGRAM", program(context))
         .env("CHROMIUM", chromium)
         .env("NODE_PATH", setup::node_modules(context));
     let ran = context.finish(&mut node);
@@ -52,14 +54,18 @@ fn run_script(context: &Context, script: &Path) -> Result<Report, String> {
 
 /// The freshly built server with the bundled site and a throw-away uploads folder.
 fn tidegate(context: &Context, folder: &TempDir) -> Command {
-    let mut program = Command::new(context.target.join("debug").join("tidegate"));
-    program
+    let mut command = Command::new(program(context));
+    command
         .env_clear() // A TIDEGATE_ variable of the developer's shell must not change what is tested.
         .args(["--port", "0", "--root"])
         .arg(context.root.join("resources"))
         .arg("--uploads")
         .arg(folder.path().join("uploads"));
-    program
+    command
+}
+
+fn program(context: &Context) -> PathBuf {
+    context.target.join("debug").join("tidegate")
 }
 
 /// A running server; stopped on drop.

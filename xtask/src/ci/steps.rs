@@ -24,7 +24,7 @@ pub(super) const STEPS: [Step; 9] = [
     Step { name: "tests", what: "unit, integration and documentation tests", needs: &[], run: tests },
     Step {
         name: "browser",
-        what: "the bundled site in Chromium",
+        what: "our pages in Chromium",
         needs: &[NODE, PLAYWRIGHT, CHROMIUM],
         run: browser::run,
     },

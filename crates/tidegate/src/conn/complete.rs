@@ -91,8 +91,8 @@ impl Connection {
             return Ok(());
         }
         let (bytes, result) = match &response.body {
-            Body::File(file, range) => send_file::part(self, &site.pool, file, range.clone()).await,
-            Body::Parts(file, parts) => send_file::parts(self, &site.pool, file, parts).await,
+            Body::File(file, range) => send_file::part(self, site, file, range.clone()).await,
+            Body::Parts(file, parts) => send_file::parts(self, site, file, parts).await,
             _ => return Ok(()),
         };
         exchange.bytes = bytes;

@@ -14,6 +14,6 @@ mod linger;
 pub mod local;
 mod receive;
 mod send;
-mod send_file;
+pub mod send_file;
 
 pub use connection::Connection;

@@ -1,17 +1,18 @@
 //! Files on their way out: what is promised is sent exactly, or visibly cut (SPEC FILE-7, H1-8).
 //!
 //! ```text
-//! 0 ──────────────── sendfile ────────────────┐        the kernel moves its own pages: cheap, but the bytes are looked
-//!                                             │        at when the *peer* reads them, and may be another version by then
-//!              last 8 MiB ├── copied ─────────┼─ last ─┤
+//! 0 ──────────────── sendfile ────────────────┐        the kernel moves its own pages: cheap, but their bytes are taken
+//!                                             │        when the *peer* reads them, and may be another version by then
+//!                       end ├── copied ───────┼─ last ─┤
 //!                         a copy is compared with the version before it is sent: it cannot change any more
 //! ```
-//! The last piece is held back until the peer's kernel has acknowledged so much of the copies that nothing sent by
-//! reference can still wait there unread; then the version is compared once more. Whoever has the last byte has
-//! bytes of one version. A cut is a reset: it throws away what still waits in the socket.
+//! The copied end is longer than what a receiver on this machine can hold unread, and the last piece is held back until
+//! most of it has arrived there: then nothing that was sent by reference can still wait to be read. The version is
+//! compared once more, and whoever has the last byte has bytes of one version. A cut is a reset: it throws away what
+//! still waits in the socket.
 //!
-//! A file of up to 8 MiB is thus copied whole: from memory while a cache holds it, else through one buffer that the
-//! transfers of a worker share. A slow client holds no memory of ours.
+//! A file that is no longer than that end is copied whole: from memory while a cache holds it, else through one buffer
+//! that the transfers of a worker share. A slow client holds no memory of ours.
 
 use std::future::poll_fn;
 use std::ops::Range;
@@ -27,11 +28,8 @@ use super::send::Watch;
 use crate::disk::{self, WouldBlock};
 use crate::http::response::{OpenFile, Parts};
 use crate::net::{Transport, sys};
-use crate::pool::Pool;
+use crate::site::Site;
 
-/// So many bytes at the end are copied: more than a receiving socket of this machine holds unread, 6 MiB by default
-/// (`net.ipv4.tcp_rmem`), with room for what is still [on its way](ON_ITS_WAY).
-const COPIED: u64 = 8 * 1024 * 1024;
 /// So much may be unacknowledged when the last piece is let go.
 const ON_ITS_WAY: u64 = 1024 * 1024;
 /// The last piece of a file of which some was sent by reference.
@@ -47,15 +45,22 @@ const LEAST_PIECE: usize = 16 * 1024;
 /// How long a transfer waits for a place in the pool before it asks again.
 const POOL_RETRY: Duration = Duration::from_millis(10);
 
+/// How many bytes at the end of a transfer are copied, where a receiver can hold `queue` bytes unread; at least as much
+/// as a file of medium size, for which `sendfile` saves little.
+pub fn copied_end(queue: u64) -> u64 {
+    const LEAST: u64 = 8 * 1024 * 1024;
+    (queue + ON_ITS_WAY + LAST).max(LEAST)
+}
+
 /// Sends `range` of `file` behind what is encoded, and tells how many of its bytes went out.
 pub(super) async fn part(
     connection: &mut Connection,
-    pool: &Pool,
+    site: &Site,
     file: &OpenFile,
     range: Range<u64>,
 ) -> (u64, Result<(), Gone>) {
     let first = range.start;
-    let mut transfer = Transfer::new(connection, pool, file);
+    let mut transfer = Transfer::new(connection, site, file);
     let result = transfer.run(range).await;
     (transfer.offset.saturating_sub(first), result)
 }
@@ -63,14 +68,14 @@ pub(super) async fn part(
 /// Sends several parts of `file`, each behind its head, and tells how many bytes went out.
 pub(super) async fn parts(
     connection: &mut Connection,
-    pool: &Pool,
+    site: &Site,
     file: &OpenFile,
     parts: &Parts,
 ) -> (u64, Result<(), Gone>) {
     let mut sent = 0;
     for (head, range) in &parts.parts {
         connection.out.extend_from_slice(head);
-        let (bytes, result) = part(connection, pool, file, range.clone()).await;
+        let (bytes, result) = part(connection, site, file, range.clone()).await;
         sent += head.len() as u64 + bytes;
         if result.is_err() {
             return (sent, result);
@@ -82,7 +87,7 @@ pub(super) async fn parts(
 
 struct Transfer<'a> {
     connection: &'a mut Connection,
-    pool: &'a Pool,
+    site: &'a Site,
     file: &'a OpenFile,
     /// The next byte to send.
     offset: u64,
@@ -102,8 +107,8 @@ enum Copied {
 }
 
 impl<'a> Transfer<'a> {
-    fn new(connection: &'a mut Connection, pool: &'a Pool, file: &'a OpenFile) -> Self {
-        Self { connection, pool, file, offset: 0, head: 0, stride: PIECE, watch: Watch::new() }
+    fn new(connection: &'a mut Connection, site: &'a Site, file: &'a OpenFile) -> Self {
+        Self { connection, site, file, offset: 0, head: 0, stride: PIECE, watch: Watch::new() }
     }
 
     async fn run(&mut self, range: Range<u64>) -> Result<(), Gone> {
@@ -111,7 +116,7 @@ impl<'a> Transfer<'a> {
         if range.is_empty() {
             return self.connection.flush().await;
         }
-        let copied = range.end.saturating_sub(COPIED).max(range.start);
+        let copied = range.end.saturating_sub(self.site.copied_end).max(range.start);
         if copied > range.start {
             self.connection.flush().await?;
             self.refer(copied).await?;
@@ -263,7 +268,7 @@ impl<'a> Transfer<'a> {
     ) -> Result<T, Gone> {
         let read = loop {
             let (fd, part) = (Arc::clone(&self.file.fd), part.clone());
-            match self.pool.run("reading a file", move || read(&fd, part)) {
+            match self.site.pool.run("reading a file", move || read(&fd, part)) {
                 Ok(pending) => break pending.await,
                 Err(_) => tokio::time::sleep(POOL_RETRY).await,
             }

@@ -311,7 +311,10 @@ mod tests {
         }
 
         #[test]
-        fn file_5_no_bytes_panic(value in proptest::collection::vec(any::<u8>(), 0..64), size in any::<u64>()) {
+        fn file_5_no_bytes_panic(
+            value in proptest::collection::vec(any::<u8>(), 0..64),
+            size in any::<u64>(),
+        ) {
             for value in [value.clone(), [b"bytes=", &value[..]].concat()] {
                 let parts = parts(parse(&value, size), size);
                 prop_assert!(parts.len() <= MAX_PARTS && parts.iter().all(|part| part.end <= size));

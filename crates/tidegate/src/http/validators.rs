@@ -30,6 +30,11 @@ impl Identity {
         (self.size, self.modified) == (later.size, later.modified)
     }
 
+    /// Whether it was modified at the same time as `other`, or later.
+    pub fn is_no_older_than(&self, other: &Self) -> bool {
+        self.modified >= other.modified
+    }
+
     /// The strong entity-tag with its quotes.
     pub fn etag(&self) -> String {
         // Any fixed hash does: what matters is that two versions differ, and no inode number is shown.

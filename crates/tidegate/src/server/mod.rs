@@ -20,6 +20,7 @@ use rustix::fs::{Mode, OFlags};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Environment, Invocation, ListenAddr, Settings};
+use crate::conn::send_file::copied_end;
 use crate::handlers::files::codings::Codings;
 use crate::handlers::health::Draining;
 use crate::limits::{Admission, Budget};
@@ -131,6 +132,7 @@ impl Server {
             draining: Draining::default(),
             room: capacity::remembered(descriptors, cap, settings.server.workers),
             codings: Codings::default(),
+            copied_end: copied_end(net::sys::largest_receive_queue()),
         };
         let mut server = Self {
             settings: Arc::new(settings),

@@ -2,29 +2,13 @@
 // sets TIDEGATE_URL (the server, with its closing slash), CHROMIUM (the program) and NODE_PATH (to playwright-core).
 
 import assert from "node:assert/strict";
-import { createRequire } from "node:module";
-import { after, before, test } from "node:test";
-
-// `import` does not look at NODE_PATH; `require` does.
-const { chromium } = createRequire(import.meta.url)("playwright-core");
+import { test } from "node:test";
+import { SCHEMES, SIZES, background, overhang, visitor } from "./support/visit.mjs";
 
 const BASE = process.env.TIDEGATE_URL;
 const PAGES = ["index.html", "about.html", "contact.html"];
-const SIZES = { phone: { width: 390, height: 844 }, desktop: { width: 1280, height: 800 } };
-const SCHEMES = ["light", "dark"];
 
-/** Milliseconds for one thing to happen on a page; a loaded machine gets many times what a quiet one needs. */
-const PATIENCE = 15_000;
-
-let browser;
-before(async () => {
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM,
-    // Chromium's own sandbox cannot start as root, which is what a CI container is.
-    args: ["--no-sandbox", "--disable-background-networking"],
-  });
-});
-after(() => browser?.close());
+const onPage = visitor(BASE);
 
 for (const [name, viewport] of Object.entries(SIZES)) {
   for (const colorScheme of SCHEMES) {
@@ -76,46 +60,18 @@ test("file_1 the front page is served for the bare address", async () => {
   });
 });
 
-/** Runs `check` on a fresh page; `faults` gathers what a visitor should never cause. */
-async function onPage(options, check) {
-  const context = await browser.newContext(options);
-  context.setDefaultTimeout(PATIENCE);
-  const page = await context.newPage();
-  const faults = [];
-  page.on("console", (message) => message.type() === "error" && faults.push(`console: ${message.text()}`));
-  page.on("pageerror", (error) => faults.push(`script: ${error.message}`));
-  page.on("request", (request) => isOutside(request.url()) && faults.push(`outside request: ${request.url()}`));
-  page.on("requestfailed", (request) => faults.push(`failed: ${request.url()} ${request.failure()?.errorText}`));
-  try {
-    await check(page, faults);
-  } finally {
-    await context.close();
-  }
-}
-
-/** A `data:` or `blob:` URL leaves no machine. */
-function isOutside(url) {
-  return !url.startsWith(BASE) && !/^(data|blob):/.test(url);
-}
+test("sec_3 the style of a refusal page is admitted by its policy", async () => {
+  await onPage({ viewport: SIZES.phone }, async (page, faults) => {
+    const answer = await page.goto(`${BASE}missing`);
+    assert.equal(answer.status(), 404);
+    assert.ok(!answer.headers()["content-security-policy"].includes("unsafe"));
+    assert.equal(await page.locator("body").evaluate((body) => getComputedStyle(body).paddingLeft), "24px");
+    // Chromium says of every navigation that is refused that it was.
+    assert.deepEqual(faults.filter((fault) => !fault.includes("status of 404")), []);
+  });
+});
 
 /** Images that should have been fetched by now and are not there; a lazy one below the fold has not begun. */
 function brokenImages(page) {
   return page.evaluate(() => [...document.images].filter((image) => image.complete && image.naturalWidth === 0).length);
-}
-
-function overhang(page) {
-  return page.evaluate(() => Math.max(0, document.documentElement.scrollWidth - window.innerWidth));
-}
-
-/** Whether the page's ground is nearer to white or to black. */
-function background(page) {
-  return page.evaluate(() => {
-    const opaque = (colour) => colour !== "rgba(0, 0, 0, 0)";
-    const grounds = [document.body, document.documentElement].map((e) => getComputedStyle(e).backgroundColor);
-    const paint = document.createElement("canvas").getContext("2d");
-    paint.fillStyle = grounds.find(opaque) ?? "white";
-    paint.fillRect(0, 0, 1, 1);
-    const [red, green, blue] = paint.getImageData(0, 0, 1, 1).data;
-    return red + green + blue > (3 * 255) / 2 ? "light" : "dark";
-  });
 }

@@ -8,6 +8,8 @@
     reason = "a test that cannot go on should say where"
 )]
 
+pub mod sidecar;
+
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 

@@ -2,8 +2,8 @@
 //! and their encoded fields; and of names that lead nowhere. Bounded in bytes and in entries.
 //!
 //! ```text
-//! age      0 ────── FRESH ────────── STALE ──────────── LIFETIME
-//!          as it is │ looked at again │ a look is waited for │ forgotten
+//! age      0 ────── FRESH ────────── STALE ──────────
+//!          as it is │ looked at again │ a look is waited for
 //!                   │ if that blocks: as it is, for now
 //! ```
 
@@ -27,8 +27,6 @@ use crate::http::validators::Identity;
 pub const FRESH: Duration = Duration::from_millis(500);
 /// How long while a look that would block is under way.
 pub const STALE: Duration = Duration::from_millis(900);
-/// After so long an entry is made anew, which is when a coded file beside it is noticed that was not there before.
-const LIFETIME: Duration = Duration::from_secs(10);
 
 /// Files that one worker expects to remember.
 const FILES: usize = 4096;
@@ -38,25 +36,23 @@ const MISSING: usize = 4096;
 /// What an entry costs beside its content.
 const OVERHEAD: u64 = 1024;
 
-/// A file that was served before.
-#[derive(Debug)]
+/// A file that was served before. But for the time of the last look it never changes: the cache knows what it weighs.
+#[derive(Clone, Debug)]
 pub struct Entry {
     /// Its bytes as they are.
     pub plain: Rc<Representation>,
     /// Its bytes in each coding, in the order of [`Coding::ALL`].
-    pub coded: [RefCell<Coded>; Coding::ALL.len()],
+    pub coded: [Coded; Coding::ALL.len()],
     /// Whether codings are to be made of it.
     pub worth_coding: bool,
     /// Whether what is answered depends on `Accept-Encoding`.
     pub negotiable: bool,
-    /// When it was made.
-    pub made: Millis,
     /// When it was last compared with the file system.
     pub checked: Cell<Millis>,
 }
 
 /// One coding of a file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Coded {
     /// There is none, as far as is known.
     Absent,
@@ -120,7 +116,7 @@ struct Weigh {
 
 impl Weighter<String, Rc<Entry>> for Weigh {
     fn weight(&self, name: &String, entry: &Rc<Entry>) -> u64 {
-        let representations = entry.coded.iter().map(|coded| coded.borrow().weight(self.descriptor));
+        let representations = entry.coded.iter().map(|coded| coded.weight(self.descriptor));
         let content = entry.plain.weight(self.descriptor) + representations.sum::<u64>();
         OVERHEAD + 2 * name.len() as u64 + content
     }
@@ -184,39 +180,38 @@ impl Entry {
 
     /// `coding`, if it is there.
     pub fn ready(&self, coding: Coding) -> Option<Rc<Representation>> {
-        match &*self.coded.get(coding as usize)?.borrow() {
+        match self.coded.get(coding as usize)? {
             Coded::Made(file) | Coded::Beside(file) => Some(Rc::clone(file)),
             Coded::Absent | Coded::Useless => None,
         }
     }
 
-    /// `coding`, if it is a file beside this one.
-    pub fn beside(&self, coding: Coding) -> Option<Rc<Representation>> {
-        match &*self.coded.get(coding as usize)?.borrow() {
-            Coded::Beside(file) => Some(Rc::clone(file)),
-            _ => None,
+    /// Whether `found` is what it was beside this file in `coding` when that was last looked at: the same file, or none
+    /// that counts.
+    pub fn has_beside(&self, coding: Coding, found: Option<Identity>) -> bool {
+        let found = found.filter(|coded| coded.is_no_older_than(&self.plain.identity));
+        match self.coded.get(coding as usize) {
+            Some(Coded::Beside(file)) => found == Some(file.identity),
+            _ => found.is_none(),
         }
     }
 
     /// Whether `coding` is there, or could be made.
     pub fn may_have(&self, coding: Coding) -> bool {
-        self.coded.get(coding as usize).is_some_and(|coded| match &*coded.borrow() {
+        self.coded.get(coding as usize).is_some_and(|coded| match coded {
             Coded::Made(_) | Coded::Beside(_) => true,
             Coded::Absent => self.worth_coding,
             Coded::Useless => false,
         })
     }
 
-    /// Notes what came of asking for `coding`.
-    pub fn note(&self, coding: Coding, coded: Coded) {
-        if let Some(slot) = self.coded.get(coding as usize) {
-            *slot.borrow_mut() = coded;
+    /// The same file, with what came of asking for `coding`.
+    pub fn with(&self, coding: Coding, coded: Coded) -> Self {
+        let mut entry = self.clone();
+        if let Some(slot) = entry.coded.get_mut(coding as usize) {
+            *slot = coded;
         }
-    }
-
-    /// Whether it has had its time.
-    pub fn is_old(&self, now: Millis) -> bool {
-        now >= self.made.after(LIFETIME)
+        entry
     }
 }
 
@@ -242,10 +237,10 @@ impl FileCache {
         self.files.borrow_mut().insert(name.to_owned(), entry);
     }
 
-    /// Counts the codings that `entry` got since it was put under `name`, if it is still kept.
-    pub fn weigh_again(&self, name: &str, entry: &Rc<Entry>) {
+    /// Keeps `changed` in the place of `entry`, if that is still kept.
+    pub fn replace(&self, name: &str, entry: &Rc<Entry>, changed: Entry) {
         if self.get(name).is_some_and(|kept| Rc::ptr_eq(&kept, entry)) {
-            self.files.borrow_mut().insert(name.to_owned(), Rc::clone(entry));
+            self.files.borrow_mut().insert(name.to_owned(), Rc::new(changed));
         }
     }
 

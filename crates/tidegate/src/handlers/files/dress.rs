@@ -1,6 +1,6 @@
 //! How the files of a folder are presented: media type, validators, and the fields of each representation, encoded once.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::SystemTime;
@@ -56,12 +56,10 @@ impl Dress {
             plain: Rc::new(look.opened(found.file, None, pool)),
             coded: found.beside.map(|file| {
                 let coding = codings.next();
-                let beside = file.map(|file| Coded::Beside(Rc::new(look.opened(file, coding, pool))));
-                RefCell::new(beside.unwrap_or(Coded::Absent))
+                file.map_or(Coded::Absent, |file| Coded::Beside(Rc::new(look.opened(file, coding, pool))))
             }),
             worth_coding,
             negotiable,
-            made: now,
             checked: Cell::new(now),
         }
     }

@@ -7,7 +7,7 @@
 //! ```
 //! Shown is what could be fetched, and nothing else: no dotfile (`.well-known` neither: its readers know what
 //! they look for), no reserved name, no name that a path cannot hold, nothing that is neither file nor folder, and
-//! no link that leads to none of both or out of the root. `order` says how entries are sorted.
+//! no link that leads elsewhere or out of the root. `order` says how entries are sorted.
 
 pub mod json;
 pub mod order;
@@ -26,8 +26,8 @@ use crate::clock::Utc;
 use crate::http::Response;
 use crate::http::response::{Body, Fields};
 
-/// Most entries of a folder that are looked at, shown or not. Ten thousand rows are 2 MB of page and some tens
-/// of milliseconds of a pool thread; who has more needs a search, not a list.
+/// Most entries of a folder that are looked at, shown or not. Ten thousand rows are 2 MB of page and 50 ms of a
+/// pool thread; who has more needs a search, not a list.
 pub const MAX_ENTRIES: usize = 10_000;
 
 /// What a folder holds, in no order.
@@ -96,7 +96,7 @@ pub fn write(
 }
 
 /// Reads the folder `name` beneath `root`; `name` is empty for the root itself, else it ends with a slash.
-/// Entries whose name `hide` names are left out: the reserved ones, at the top. May block.
+/// Entries that `hide` says are left out: the reserved names, at the top. May block.
 ///
 /// # Errors
 /// As `openat2` and `getdents64` have them: `NOENT` or `NOTDIR` where there is no such folder, `XDEV` where a link
@@ -108,8 +108,8 @@ pub fn read(root: BorrowedFd<'_>, name: &str, hide: impl Fn(&str) -> bool) -> ru
     let mut looked_at = 0;
     for found in Dir::read_from(&folder)? {
         let found = found?;
-        let Ok(entry) = found.file_name().to_str() else { continue };
-        if matches!(entry, "." | "..") {
+        let entry = found.file_name().to_bytes();
+        if matches!(entry, b"." | b"..") {
             continue;
         }
         if looked_at == MAX_ENTRIES {
@@ -117,7 +117,10 @@ pub fn read(root: BorrowedFd<'_>, name: &str, hide: impl Fn(&str) -> bool) -> ru
             break;
         }
         looked_at += 1;
-        if is_servable(entry) && !hide(entry) {
+        if let Ok(entry) = std::str::from_utf8(entry)
+            && is_servable(entry)
+            && !hide(entry)
+        {
             listing.entries.extend(look(root, folder.as_fd(), name, entry));
         }
     }

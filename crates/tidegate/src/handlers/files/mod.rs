@@ -8,13 +8,15 @@
 //!           └─► would block: one pool thread ───► keep ─► respond to all who wait for it
 //! ```
 //! `shelf` finds a name · `resolve` asks the kernel · `cache` remembers · `flight` one look at a time · `codings` makes
-//! br, zstd and gzip · `dress` the fields of a file · `respond` judges preconditions and ranges · `listing` shows a folder.
+//! br, zstd and gzip · `dress` the fields of a file · `respond` judges preconditions and ranges · `listing` shows a folder ·
+//! `pages` for refusals.
 
 pub mod cache;
 pub mod codings;
 pub mod dress;
 pub mod flight;
 pub mod listing;
+pub mod pages;
 pub mod resolve;
 pub mod respond;
 mod shelf;
@@ -26,6 +28,7 @@ use std::sync::Arc;
 use self::cache::{Entry, Representation, Room};
 use self::codings::Codings;
 use self::dress::Dress;
+use self::pages::Pages;
 use self::resolve::Absent;
 use self::shelf::{Find, Known, Shelf};
 use super::Answer;
@@ -44,12 +47,23 @@ const INDEX: &str = "index.html";
 #[derive(Debug)]
 pub struct Files {
     shelf: Rc<Shelf>,
+    pages: Pages,
 }
 
 impl Files {
     /// Serves what lies beneath `root`, as `dress` has it, with `room` for what is remembered; `pool` does what blocks.
     pub fn new(root: Arc<OwnedFd>, dress: Dress, room: Room, codings: Codings, pool: Pool) -> Self {
-        Self { shelf: Rc::new(Shelf::new(root, dress, room, codings, pool)) }
+        let plain = Dress { codings: false, ..dress.clone() };
+        let pages = Shelf::new(Arc::clone(&root), plain, pages::ROOM, codings.clone(), pool.clone());
+        Self {
+            shelf: Rc::new(Shelf::new(root, dress, room, codings, pool)),
+            pages: Pages::new(Rc::new(pages)),
+        }
+    }
+
+    /// The operator's own pages for refusals.
+    pub fn pages(&self) -> &Pages {
+        &self.pages
     }
 
     /// Answers a GET or HEAD for `name`, a decoded path without its leading slash.
@@ -61,25 +75,6 @@ impl Files {
             Find::Absent(absent) => self.absent(&absent, request, name, now),
             Find::Ask(meanwhile) => self.serve_later(*request, name.to_owned(), meanwhile, now),
         }
-    }
-
-    /// The page of the operator's own for a refusal with `status`: `404.html`, or `50x.html`, in the root (FILE-9). Only
-    /// what is at hand: a refusal waits for nothing.
-    pub fn page(&self, status: u16, now: Millis) -> Option<Arc<[u8]>> {
-        let name = match status {
-            404 => "404.html",
-            500..=599 => "50x.html",
-            _ => return None,
-        };
-        let entry = match self.shelf.find(name, now) {
-            Find::File(entry) => entry,
-            Find::Missing | Find::Absent(_) => return None,
-            Find::Ask(meanwhile) => {
-                self.shelf.look_ahead(name, now);
-                meanwhile?
-            }
-        };
-        entry.plain.in_memory()
     }
 
     fn serve_later<'b>(

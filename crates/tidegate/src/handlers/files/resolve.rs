@@ -14,7 +14,7 @@ use std::time::SystemTime;
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use crate::disk::{self, WouldBlock};
+use crate::disk::{self, Version, WouldBlock};
 use crate::http::negotiate::Coding;
 use crate::http::validators::{Identity, STAMP_TICK};
 
@@ -28,6 +28,9 @@ pub const SMALL: u64 = 64 * 1024;
 
 /// How often a file is read again that changed while it was read.
 const READ_TRIES: usize = 4;
+
+/// How many ticks of the file clock are waited for a writer to be done.
+const QUIET_TRIES: usize = 6;
 
 /// How often a look-up beneath the root is tried again: the kernel gives up on a link with `..` in it whenever
 /// anything on the machine was renamed meanwhile (openat2(2), `EAGAIN`).
@@ -114,7 +117,7 @@ pub fn look(root: BorrowedFd<'_>, name: &str, codings: bool, effort: Effort) -> 
         // Whatever keeps it from being read: the file itself is there.
         *slot = open(root, &coded_name(name, coding), effort)?
             .ok()
-            .filter(|coded| coded.identity.modified >= file.identity.modified);
+            .filter(|coded| coded.identity.is_no_older_than(&file.identity));
     }
     Ok(Ok(Found { file, beside }))
 }
@@ -169,13 +172,13 @@ fn try_open(
     // Between the two look-ups the name may have been given to something else, so the file opened is judged
     // again; NONBLOCK and NOCTTY make even that opening harmless.
     let fd = open_beneath(root, name, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY, effort)?;
-    let looked = SystemTime::now();
-    let (kind, identity) = disk::inspect(&fd)?;
-    if kind != FileType::RegularFile {
+    if disk::inspect(&fd)?.0 != FileType::RegularFile {
         return Ok(Err(Absent::Nothing));
     }
-    let (identity, whole) = read_whole(&fd, identity, effort)?;
-    let settled = identity.is_settled(looked);
+    let looked = SystemTime::now();
+    let version = quiet(&fd, effort)?;
+    let (identity, whole) = read_whole(&fd, version, effort)?;
+    let settled = version.whole && identity.is_settled(looked);
     let content = match whole {
         Some(whole) if identity.size <= SMALL => Content::Whole(whole),
         whole => Content::Behind { fd, whole, slow },
@@ -218,43 +221,46 @@ fn opens_at_once(path: &OwnedFd) -> bool {
     u32::try_from(stat.f_type).is_ok_and(|magic| [EXT4, XFS, BTRFS, TMPFS, OVERLAY, F2FS].contains(&magic))
 }
 
-/// Reads a file that is not too large whole, and tells which version was read; a larger one is left alone.
-///
-/// A write stamps the file before it copies its bytes, so what is read just after a change may be half of one
-/// and half of the other under one stamp: a file that changed this very moment is waited for, once.
-fn read_whole(
-    fd: &OwnedFd,
-    mut before: Identity,
-    effort: Effort,
-) -> rustix::io::Result<(Identity, Option<Vec<u8>>)> {
-    let mut waited = false;
-    for _ in 0..READ_TRIES {
-        if before.size > KEPT {
-            return Ok((before, None));
+/// Waits for a moment when nobody is writing the file, not for ever: a log always has a writer.
+fn quiet(fd: &OwnedFd, effort: Effort) -> rustix::io::Result<Version> {
+    let mut version = disk::version(fd)?;
+    for _ in 0..QUIET_TRIES {
+        if version.whole {
+            break;
         }
-        if before.is_changing(SystemTime::now()) {
-            if effort == Effort::Cached {
-                return Err(Errno::AGAIN);
-            }
-            if std::mem::replace(&mut waited, true) {
-                break;
-            }
-            std::thread::sleep(STAMP_TICK);
-            before = disk::inspect(fd)?.1;
-            continue;
+        if effort == Effort::Cached {
+            return Err(Errno::AGAIN);
         }
-        let content = read_all(fd, before.size, effort)?;
-        let after = disk::inspect(fd)?.1;
-        if after == before {
-            return Ok((before, Some(content)));
-        }
-        before = after;
+        std::thread::sleep(STAMP_TICK);
+        version = disk::version(fd)?;
     }
-    read_twice(fd, before, effort)
+    Ok(version)
 }
 
-/// A file whose stamps change all the time, as that of a log or one that is renamed: it is known by its bytes. What is
-/// the same at two moments was not being written between them.
+/// Reads a file that is not too large whole, and tells which version was read; a larger one is left alone.
+fn read_whole(
+    fd: &OwnedFd,
+    mut version: Version,
+    effort: Effort,
+) -> rustix::io::Result<(Identity, Option<Vec<u8>>)> {
+    for _ in 0..READ_TRIES {
+        if version.identity.size > KEPT {
+            return Ok((version.identity, None));
+        }
+        if !version.whole {
+            break;
+        }
+        let content = read_all(fd, version.identity.size, effort)?;
+        if disk::identity_of(fd)? == version.identity {
+            return Ok((version.identity, Some(content)));
+        }
+        version = quiet(fd, effort)?;
+    }
+    read_twice(fd, version.identity, effort)
+}
+
+/// A file that always has a writer, as a log, or whose stamps change all the time: it is known by its bytes. What is the
+/// same at two moments was not being written between them.
 fn read_twice(
     fd: &OwnedFd,
     identity: Identity,

@@ -82,7 +82,15 @@ impl Shelf {
         Ok(flight)
     }
 
-    /// The same where nobody waits, and only if a thread has nothing else to do.
+    /// Looks at `name` now, whatever it takes: for a thread that serves nobody yet.
+    pub(super) fn look_and_wait(&self, name: &str, now: Millis) -> Known {
+        match resolve::look(self.root.as_fd(), name, self.dress.codings, Effort::Blocking) {
+            Ok(look) => self.learn(look, name, now),
+            Err(WouldBlock) => Known::Lost,
+        }
+    }
+
+    /// Lets a pool thread look where nobody waits, and only if a thread has nothing else to do.
     pub(super) fn look_ahead(self: &Rc<Self>, name: &str, now: Millis) {
         if self.pool.has_spare() {
             let _ = self.ask(name, now);
@@ -98,13 +106,13 @@ impl Shelf {
         match self.codings.ask(&entry.plain.identity, coding, source, &self.pool) {
             Asked::NotYet => None,
             Asked::Useless => {
-                entry.note(coding, Coded::Useless);
+                self.cache.replace(name, entry, entry.with(coding, Coded::Useless));
                 None
             }
             Asked::Made(bytes) => {
                 let made = Rc::new(self.dress.made(&entry.plain, name, coding, bytes));
-                entry.note(coding, Coded::Made(Rc::clone(&made)));
-                self.cache.weigh_again(name, entry);
+                let changed = entry.with(coding, Coded::Made(Rc::clone(&made)));
+                self.cache.replace(name, entry, changed);
                 Some(made)
             }
         }
@@ -131,9 +139,6 @@ impl Shelf {
 
     /// A stale entry: is the file still what it was?
     fn look_again(&self, entry: Rc<Entry>, name: &str, now: Millis) -> Find {
-        if entry.is_old(now) {
-            return self.look(name, now);
-        }
         match self.is_still(&entry, name) {
             Ok(true) => {
                 entry.checked.set(now);
@@ -145,20 +150,17 @@ impl Shelf {
     }
 
     fn is_still(&self, entry: &Entry, name: &str) -> Result<bool, WouldBlock> {
-        let is = |name: &str, file: &Representation| {
-            Ok(resolve::identify(self.root.as_fd(), name)? == Some(file.identity))
-        };
-        if !is(&resolve::file_name(name), &entry.plain)? {
+        let identify = |name: &str| resolve::identify(self.root.as_fd(), name);
+        if identify(&resolve::file_name(name))? != Some(entry.plain.identity) || !entry.plain.is_as_promised()
+        {
             return Ok(false);
         }
-        for coding in Coding::ALL {
-            if let Some(beside) = entry.beside(coding)
-                && !is(&resolve::coded_name(name, coding), &beside)?
-            {
+        for coding in Coding::ALL.into_iter().filter(|_| self.dress.codings) {
+            if !entry.has_beside(coding, identify(&resolve::coded_name(name, coding))?) {
                 return Ok(false);
             }
         }
-        Ok(entry.plain.is_as_promised())
+        Ok(true)
     }
 
     fn look(&self, name: &str, now: Millis) -> Find {

@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Once;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -73,6 +74,47 @@ pub fn is_in_page_cache(file: impl AsFd, part: Range<u64>) -> io::Result<bool> {
     if done == 0 { Ok(stat.cached >= pages) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Does `work` while nobody else has `file`, which is open for reading, open for writing: whoever wants to waits that long.
+/// `Ok(None)` where somebody has it open already.
+///
+/// # Errors
+/// `EACCES` where the file is not ours and we may not lease it (`CAP_LEASE`), `EINVAL` on a file system without leases.
+pub fn while_nobody_writes<T>(file: impl AsFd, work: impl FnOnce() -> T) -> io::Result<Option<T>> {
+    static BREAKS_IGNORED: Once = Once::new();
+    BREAKS_IGNORED.call_once(|| {
+        // SAFETY: to ignore a signal runs no code of ours. SIGIO, which tells of a writer that waits for our lease to
+        // end, would end the process; the lease ends by itself at once.
+        #[allow(unsafe_code)]
+        unsafe {
+            libc::signal(libc::SIGIO, libc::SIG_IGN);
+        }
+    });
+    let set = |kind: libc::c_int| {
+        // SAFETY: F_SETLEASE takes an int and no memory (man 2 fcntl).
+        #[allow(unsafe_code)]
+        let done = unsafe { libc::fcntl(file.as_fd().as_raw_fd(), libc::F_SETLEASE, kind) };
+        if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    };
+    match set(libc::F_RDLCK) {
+        Ok(()) => {
+            let done = work();
+            set(libc::F_UNLCK)?;
+            Ok(Some(done))
+        }
+        Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Most bytes that a TCP socket of this machine holds unread, unless its owner asks for more: the last number of
+/// `net.ipv4.tcp_rmem`, or the kernel's default where that cannot be read.
+pub fn largest_receive_queue() -> u64 {
+    /// Linux since 2.6.
+    const DEFAULT: u64 = 6 * 1024 * 1024;
+    let setting = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_rmem").unwrap_or_default();
+    setting.split_whitespace().last().and_then(|most| most.parse().ok()).unwrap_or(DEFAULT)
+}
+
 /// Raises the soft limit of open files to the hard one and returns it; `None` means unlimited.
 pub fn raise_file_limit() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
@@ -98,6 +140,24 @@ mod tests {
             Ok(all) => assert!(all),
             Err(error) => assert_eq!(error.raw_os_error(), Some(libc::ENOSYS), "{error}"),
         }
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn file_7_a_file_that_is_open_for_writing_is_told_from_one_that_is_not() {
+        let path = std::env::temp_dir().join(format!("tidegate-lease-{}", std::process::id()));
+        let writer = std::fs::File::create(&path).unwrap();
+        let reader = std::fs::File::open(&path).unwrap();
+        let quiet = || match while_nobody_writes(&reader, || 7) {
+            Ok(quiet) => Some(quiet),
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => None,
+            Err(error) => panic!("{error}"),
+        };
+        assert!(quiet().is_none_or(|quiet| quiet.is_none()));
+        drop(writer);
+        assert!(quiet().is_none_or(|quiet| quiet == Some(7)));
+        // The lease has ended: a writer does not wait for us.
+        std::fs::write(&path, "again").unwrap();
         std::fs::remove_file(path).unwrap();
     }
 

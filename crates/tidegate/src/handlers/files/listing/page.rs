@@ -29,9 +29,10 @@ pub fn to_html(listing: &Listing, path: &str, order: Order) -> Vec<u8> {
     );
     let folders: Vec<&str> = path.split('/').filter(|name| !name.is_empty()).collect();
     push_way(&mut page, &folders, order);
-    push(&mut page, format_args!("<h1>Index of <bdi>{}</bdi></h1>\n", Text(folders.last().unwrap_or(&"/"))));
+    let here = Text(folders.last().unwrap_or(&"/"));
+    push(&mut page, format_args!("<main>\n<h1>Index of <bdi>{here}</bdi></h1>\n"));
     push_table(&mut page, listing, order);
-    page.push_str("</html>\n");
+    page.push_str("</main>\n</html>\n");
     page.into_bytes()
 }
 
@@ -113,7 +114,7 @@ fn summary(listing: &Listing) -> String {
     let of = |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
     let (folders, files) = (of(listing.entries.len() - count, "folder"), of(count, "file"));
     let more = match listing.truncated {
-        true => format!(". There is more: of a folder, {MAX_ENTRIES} entries are looked at"),
+        true => format!("; the folder holds more than the {MAX_ENTRIES} entries that were looked at"),
         false => String::new(),
     };
     format!("{folders} and {files} of {} in all{more}.", human(bytes))
@@ -258,7 +259,9 @@ mod tests {
         let listing = Listing { entries: Vec::new(), truncated: true };
         let text = String::from_utf8(to_html(&listing, "/", Order::default())).unwrap();
         assert!(
-            text.contains("0 folders and 0 files of 0 B in all. There is more: of a folder, 10000 entries"),
+            text.contains(
+                "0 folders and 0 files of 0 B in all; the folder holds more than the 10000 entries"
+            ),
             "{text}"
         );
     }
