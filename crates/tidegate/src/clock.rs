@@ -67,6 +67,32 @@ impl Clock {
     }
 }
 
+/// What the wall clock showed at one moment, for log lines: asked seldom and carried on by the monotonic clock, which
+/// whoever ends an exchange has read anyway.
+#[derive(Clone, Copy, Debug)]
+pub struct Wall {
+    asked: Instant,
+    showed: SystemTime,
+}
+
+impl Wall {
+    /// How long its word is taken. When somebody sets the clock, lines are wrong for no longer than this, which is a
+    /// tick of a worker; and it is asked ten times a second instead of once a line.
+    const TRUSTED: Duration = Duration::from_millis(100);
+
+    /// The wall clock showed `showed` at `asked`.
+    pub fn asked(asked: Instant, showed: SystemTime) -> Self {
+        Self { asked, showed }
+    }
+
+    /// What it shows at `moment`; `None` where it must be asked again.
+    #[inline]
+    pub fn at(self, moment: Instant) -> Option<SystemTime> {
+        let since = moment.checked_duration_since(self.asked)?;
+        if since < Self::TRUSTED { self.showed.checked_add(since) } else { None }
+    }
+}
+
 /// A moment of the wall clock in UTC, split for file names and log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Utc {
@@ -146,6 +172,18 @@ mod tests {
             );
             assert!(httpdate::fmt_http_date(time).ends_with(&text), "{seconds}: {text}");
         }
+    }
+
+    #[test]
+    fn obs_1_the_wall_clock_is_carried_on_for_a_tick_and_then_asked_again() {
+        let (asked, showed) = (Instant::now(), SystemTime::now());
+        let wall = Wall::asked(asked, showed);
+        let at = |since: Duration| wall.at(asked + since);
+        assert_eq!(at(Duration::ZERO), Some(showed));
+        let last = Wall::TRUSTED - Duration::from_nanos(1);
+        assert_eq!(at(last), Some(showed + last));
+        assert_eq!(at(Wall::TRUSTED), None);
+        assert_eq!(Wall::asked(asked + last, showed).at(asked), None, "a moment before it was asked");
     }
 
     #[test]

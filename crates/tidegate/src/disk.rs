@@ -3,10 +3,10 @@
 
 use std::io;
 use std::ops::Range;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::SystemTime;
 
-use rustix::fs::{AtFlags, FileType, Statx, StatxFlags};
+use rustix::fs::{AtFlags, FileType, MemfdFlags, SealFlags, Statx, StatxFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::http::validators::Identity;
@@ -107,6 +107,35 @@ pub fn read(fd: impl AsFd, into: &mut [u8], offset: u64) -> rustix::io::Result<u
     Ok(filled)
 }
 
+/// Bytes in a file of memory that nobody can change: what is sent from it by reference stays what it was.
+#[derive(Debug)]
+pub struct Sealed(OwnedFd);
+
+impl Sealed {
+    /// A copy of `bytes`.
+    ///
+    /// # Errors
+    /// Where there is no descriptor or no memory left.
+    pub fn new(bytes: &[u8]) -> rustix::io::Result<Self> {
+        let fd = rustix::fs::memfd_create("tidegate", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+        let mut written = 0;
+        while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+            written += rustix::io::write(&fd, rest)?;
+        }
+        rustix::fs::fcntl_add_seals(
+            &fd,
+            SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL,
+        )?;
+        Ok(Self(fd))
+    }
+}
+
+impl AsFd for Sealed {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 /// Whether all of `part` is in memory. Where the kernel cannot count pages (before Linux 6.5), some bytes stand for all.
 pub fn is_in_memory(fd: impl AsFd, part: Range<u64>) -> bool {
     if let Ok(whole) = sys::is_in_page_cache(&fd, part.clone()) {
@@ -167,6 +196,16 @@ mod tests {
             assert!(!is_in_memory(&file, 0..300_000));
         }
         std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn file_7_sealed_bytes_cannot_be_changed() {
+        let sealed = Sealed::new(&[7; 100_000]).unwrap();
+        let mut bytes = vec![0; 100_001];
+        assert_eq!(read(&sealed, &mut bytes, 0), Ok(100_000));
+        assert!(bytes.iter().take(100_000).all(|byte| *byte == 7));
+        assert_eq!(rustix::io::pwrite(&sealed, b"x", 0), Err(Errno::PERM));
+        assert_eq!(rustix::fs::ftruncate(&sealed, 5), Err(Errno::PERM));
     }
 
     #[test]

@@ -22,9 +22,9 @@ use crate::net::{Peer, Transport};
 use crate::pipeline;
 use crate::site::Site;
 
-/// Payloads up to this size are copied behind their head, to leave in one `send`; to send two pieces at once costs as
-/// much as the copy of about so many bytes.
-const COPIED: usize = 4 * 1024;
+/// Payloads up to this size are copied behind their head, to leave in one `send`: measured, the kernel then copies from
+/// memory that is at hand, and that saves more than our copy costs.
+const COPIED: usize = 64 * 1024;
 
 /// One HTTP/1 connection.
 pub struct Connection {

@@ -37,8 +37,8 @@ enum Step<'b> {
     Hungry,
     /// A request of so many bytes was answered; the next may follow.
     Next(usize),
-    /// A request was answered, and it was the last.
-    Last,
+    /// A request of so many bytes was answered, or bytes were refused; nothing more is read.
+    Last(usize),
     /// The answer takes more than the bytes at hand.
     Wait(Box<Pending<'b>>),
 }
@@ -49,8 +49,8 @@ enum Turn {
     Consumed(usize),
     /// The bytes behind a request that was answered apart, and what comes next.
     Tail(Buffer, Next),
-    /// Nothing more is read.
-    Last,
+    /// So many bytes are done with, and nothing more is read.
+    Last(usize),
 }
 
 impl Connection {
@@ -78,7 +78,7 @@ impl Connection {
                 let turn = match self.step(&site, &input) {
                     Step::Hungry => break,
                     Step::Next(consumed) => Turn::Consumed(consumed),
-                    Step::Last => Turn::Last,
+                    Step::Last(consumed) => Turn::Last(consumed),
                     Step::Wait(pending) => {
                         let (tail, next) = Box::pin(self.complete(&site, *pending, &input)).await?;
                         Turn::Tail(tail, next)
@@ -88,7 +88,10 @@ impl Connection {
                     Turn::Consumed(count) => input.consume(count),
                     Turn::Tail(tail, Next::Head) => self.replace(&mut input, tail),
                     Turn::Tail(tail, _) => return Ok(tail),
-                    Turn::Last => return Ok(input),
+                    Turn::Last(count) => {
+                        input.consume(count);
+                        return Ok(input);
+                    }
                 }
                 if self.out.len() >= HIGH_WATER || self.attached.is_some() {
                     self.flush().await?;
@@ -137,7 +140,7 @@ impl Connection {
             Ok(None) => return Step::Hungry,
             Err(error) => {
                 self.refuse_unread(&Reject::from(&error), Some(bytes));
-                return Step::Last;
+                return Step::Last(0);
             }
         };
         let started = Instant::now();
@@ -152,7 +155,10 @@ impl Connection {
             Reply::Now(response) if request.body == BodyLength::None && response.body.bytes().is_some() => {
                 self.encode(site, &response, &mut exchange);
                 self.record(&exchange);
-                if self.proto.after_answer() == Next::Head { Step::Next(head.consumed) } else { Step::Last }
+                match self.proto.after_answer() {
+                    Next::Head => Step::Next(head.consumed),
+                    _ => Step::Last(head.consumed),
+                }
             }
             reply => {
                 Step::Wait(Box::new(Pending { request, arrival, exchange, reply, consumed: head.consumed }))

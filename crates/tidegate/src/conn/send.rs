@@ -76,6 +76,21 @@ impl Connection {
         Ok(())
     }
 
+    /// Sends what is encoded, behind which more follows at once.
+    pub(super) async fn flush_before_more(&mut self) -> Result<(), Gone> {
+        let Self { io, out, .. } = self;
+        let written = poll_fn(|cx| match io.poll_write_before_more(cx, out) {
+            // What does not fit into the socket at once is sent as ever.
+            Poll::Pending => Poll::Ready(Ok(0)),
+            Poll::Ready(written) => Poll::Ready(written),
+        });
+        let written = written.await.map_err(|_| Gone)?;
+        self.out.drain(..written);
+        self.flush().await?;
+        self.give_back_output();
+        Ok(())
+    }
+
     /// What was encoded is sent: its memory is for others.
     pub(super) fn give_back_output(&mut self) {
         let out = std::mem::take(&mut self.out);

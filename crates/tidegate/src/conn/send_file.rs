@@ -11,8 +11,9 @@
 //! compared once more, and whoever has the last byte has bytes of one version. A cut is a reset: it throws away what
 //! still waits in the socket.
 //!
-//! A file that is no longer than that end is copied whole: from memory while a cache holds it, else through one buffer
-//! that the transfers of a worker share. A slow client holds no memory of ours.
+//! A file that is no longer than that end is copied whole, through one buffer that the transfers of a worker share. A
+//! file that a cache holds sealed in memory is sent by reference to that, for it cannot change; when the cache lets go
+//! of it the transfer goes on from the file. A slow client holds no memory of ours.
 
 use std::future::poll_fn;
 use std::ops::Range;
@@ -117,7 +118,10 @@ impl<'a> Transfer<'a> {
             return self.connection.flush().await;
         }
         let copied = range.end.saturating_sub(self.site.copied_end).max(range.start);
-        if copied > range.start {
+        if self.file.memory.strong_count() > 0 {
+            self.connection.flush_before_more().await?;
+            self.send_sealed(range.end).await?;
+        } else if copied > range.start {
             self.connection.flush().await?;
             self.refer(copied).await?;
             self.copy(range.end - LAST).await?;
@@ -127,6 +131,25 @@ impl<'a> Transfer<'a> {
         self.copy(range.end).await?;
         self.connection.give_back_output();
         Ok(())
+    }
+
+    /// Sends from sealed memory up to `end`, or until there is none any more.
+    async fn send_sealed(&mut self, end: u64) -> Result<(), Gone> {
+        let Self { connection, file, offset, watch, .. } = self;
+        let Connection { io, slot, local, .. } = &mut **connection;
+        poll_fn(|cx| {
+            while *offset < end {
+                let Some(memory) = file.memory.upgrade() else { break };
+                let left = usize::try_from(end - *offset).unwrap_or(usize::MAX);
+                match io.poll_sendfile(cx, memory.as_fd(), offset, left) {
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Gone)),
+                    Poll::Ready(Ok(count)) => watch.add(count),
+                    Poll::Pending => return watch.wait(cx, io, slot, &local.clock).map(Err),
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
     }
 
     /// Sends by reference up to `end`, window by window.
@@ -188,26 +211,20 @@ impl<'a> Transfer<'a> {
             while *offset < end {
                 let front = out.get(*head..).unwrap_or_default();
                 let left = usize::try_from(end - *offset).unwrap_or(usize::MAX);
-                let written = if let Some(whole) = file.memory.upgrade() {
-                    let start = usize::try_from(*offset).unwrap_or(usize::MAX);
-                    let rest = whole.get(start..start.saturating_add(left)).unwrap_or_default();
-                    io.poll_write_two(cx, front, rest)
-                } else {
-                    match io.poll_writable(cx) {
-                        Poll::Ready(Ok(())) => {}
-                        Poll::Ready(Err(_)) => return Poll::Ready(Err(Gone)),
-                        Poll::Pending => return watch.wait(cx, io, slot, &local.clock).map(Err),
+                match io.poll_writable(cx) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Gone)),
+                    Poll::Pending => return watch.wait(cx, io, slot, &local.clock).map(Err),
+                }
+                let mut scratch = local.buffers.scratch.borrow_mut();
+                scratch.resize(PIECE, 0);
+                let piece = scratch.get_mut(..left.min(*stride)).unwrap_or_default();
+                let written = match disk::read_cached(&file.fd, piece, *offset) {
+                    Ok(Ok(count)) if count > 0 && disk::is_unchanged(&file.fd, &file.identity) => {
+                        io.poll_write_two(cx, front, piece.get(..count).unwrap_or_default())
                     }
-                    let mut scratch = local.buffers.scratch.borrow_mut();
-                    scratch.resize(PIECE, 0);
-                    let piece = scratch.get_mut(..left.min(*stride)).unwrap_or_default();
-                    match disk::read_cached(&file.fd, piece, *offset) {
-                        Ok(Ok(count)) if count > 0 && disk::is_unchanged(&file.fd, &file.identity) => {
-                            io.poll_write_two(cx, front, piece.get(..count).unwrap_or_default())
-                        }
-                        Ok(Err(WouldBlock)) => return Poll::Ready(Ok(Copied::Cold)),
-                        _ => return Poll::Ready(Err(cut(io))),
-                    }
+                    Ok(Err(WouldBlock)) => return Poll::Ready(Ok(Copied::Cold)),
+                    _ => return Poll::Ready(Err(cut(io))),
                 };
                 match written {
                     Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Gone)),

@@ -183,8 +183,15 @@ impl<'b> Request<'b> {
 
 /// Name and value of each field line of a head that was already judged sound.
 fn fields_of(head: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
-    head.split(|byte| *byte == b'\n').skip(1).filter_map(|line| {
-        let colon = line.iter().position(|byte| *byte == b':')?;
+    let mut rest = head;
+    let lines = std::iter::from_fn(move || {
+        let end = memchr::memchr(b'\n', rest)?;
+        let (line, after) = rest.split_at_checked(end + 1)?;
+        rest = after;
+        Some(line)
+    });
+    lines.skip(1).filter_map(|line| {
+        let colon = memchr::memchr(b':', line)?;
         let (name, value) = line.split_at_checked(colon)?;
         Some((std::str::from_utf8(name).ok()?, value.get(1..)?.trim_ascii()))
     })

@@ -4,10 +4,11 @@ use std::future::Future;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
-use std::rc::Rc;
-use std::sync::{Arc, Weak};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
 
 use super::reject::{Code, Event};
+use crate::disk::Sealed;
 use crate::pool::Pool;
 
 /// A final answer.
@@ -95,7 +96,7 @@ pub struct OpenFile {
     pub identity: super::validators::Identity,
     /// The whole content, while a cache holds it. A slow client must not keep it alive, or memory would grow with
     /// the number of files that are being sent.
-    pub memory: Weak<[u8]>,
+    pub memory: Weak<Sealed>,
     /// Who closes it, where that may take time: a network file system writes back on close, and waits for it.
     pub closer: Option<Pool>,
 }

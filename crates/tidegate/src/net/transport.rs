@@ -103,17 +103,34 @@ impl Transport {
         offset: &mut u64,
         len: usize,
     ) -> Poll<io::Result<usize>> {
+        self.poll_now(cx, |io| {
+            Ok(each!(io, stream => rustix::fs::sendfile(stream, file, Some(offset), len))?)
+        })
+    }
+
+    /// Does `work`, a system call that writes, as soon as it does not block.
+    fn poll_now(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut work: impl FnMut(&Self) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let io = &*self;
         loop {
-            std::task::ready!(each!(&*self, stream => stream.poll_write_ready(cx)))?;
-            let sent = each!(&*self, stream => stream.try_io(Interest::WRITABLE, || {
-                Ok(rustix::fs::sendfile(stream, file, Some(offset), len)?)
-            }));
-            match sent {
+            std::task::ready!(each!(io, stream => stream.poll_write_ready(cx)))?;
+            match each!(io, stream => stream.try_io(Interest::WRITABLE, || work(io))) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 other => return Poll::Ready(other),
             }
         }
+    }
+
+    /// Writes a prefix of `bytes` and tells its length; more follows at once, and may leave in the same packet.
+    pub fn poll_write_before_more(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        use rustix::net::{SendFlags, send};
+        self.poll_now(cx, |io| {
+            Ok(each!(io, stream => send(stream, bytes, SendFlags::MORE | SendFlags::NOSIGNAL))?)
+        })
     }
 
     /// Waits until something can be written.

@@ -18,7 +18,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
+use super::batch::{Batch, Spares};
 use super::escape::push_json;
+use super::stamp::Stamp;
 use crate::clock::Utc;
 use crate::config::{AccessFormat, LogSettings};
 use crate::sync::lock;
@@ -42,17 +44,6 @@ pub struct Shape {
     pub json_too: bool,
 }
 
-/// Lines on their way to the writer.
-#[derive(Debug, Default)]
-pub struct Batch {
-    /// For the main log.
-    pub main: Vec<u8>,
-    /// For the JSON file.
-    pub json: Vec<u8>,
-    /// How many lines of the main log these are.
-    pub lines: u64,
-}
-
 /// What the writer is asked beside writing. It needs no place in the channel: a log that nobody reads must not
 /// make the server deaf to signals.
 #[derive(Debug, Default)]
@@ -72,6 +63,7 @@ struct Reopen {
 pub struct LogWriter {
     send: SyncSender<Batch>,
     requests: Arc<Requests>,
+    spares: Arc<Spares>,
 }
 
 /// Lines dropped since start, because the writer could not keep up or the disk refused them.
@@ -85,17 +77,23 @@ impl LogWriter {
     pub fn start(settings: &LogSettings) -> io::Result<(Self, JoinHandle<()>)> {
         let outputs = Outputs::open(settings)?;
         let (send, receive) = sync_channel(QUEUE);
-        let requests = Arc::new(Requests::default());
-        let writer = Writer { outputs, requests: Arc::clone(&requests), told: 0, looked: Instant::now() };
+        let handle = Self { send, requests: Arc::default(), spares: Arc::default() };
+        let (requests, spares) = (Arc::clone(&handle.requests), Arc::clone(&handle.spares));
+        let writer = Writer { outputs, requests, spares, told: 0, looked: Instant::now() };
         let thread = std::thread::Builder::new().name("log".into()).spawn(move || writer.run(&receive))?;
-        Ok((Self { send, requests }, thread))
+        Ok((handle, thread))
+    }
+
+    /// An empty batch, most often with room for as many lines as the last ones held.
+    pub fn batch(&self) -> Batch {
+        self.spares.take()
     }
 
     /// Hands over `batch`; drops and counts it when the writer is too far behind.
     pub fn submit(&self, batch: Batch) {
-        let lines = batch.lines;
-        if let Err(TrySendError::Full(_)) = self.send.try_send(batch) {
-            DROPPED.fetch_add(lines, Ordering::Relaxed);
+        if let Err(TrySendError::Full(batch)) = self.send.try_send(batch) {
+            DROPPED.fetch_add(batch.lines, Ordering::Relaxed);
+            self.spares.put(batch);
         }
     }
 
@@ -175,6 +173,7 @@ impl Shape {
 struct Writer {
     outputs: Outputs,
     requests: Arc<Requests>,
+    spares: Arc<Spares>,
     /// Dropped lines that the log already tells of.
     told: u64,
     /// When it last looked for dropped lines.
@@ -187,12 +186,12 @@ impl Writer {
             let batch = receive.recv_timeout(LOOK);
             self.reopen();
             match batch {
-                Ok(batch) => self.write(&batch),
+                Ok(batch) => self.write(batch),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             if self.requests.stop.load(Ordering::Acquire) {
-                receive.try_iter().for_each(|batch| self.write(&batch));
+                receive.try_iter().for_each(|batch| self.write(batch));
                 self.tell_dropped();
                 return;
             }
@@ -211,10 +210,11 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, batch: &Batch) {
-        if self.outputs.write(batch).is_err() {
+    fn write(&mut self, batch: Batch) {
+        if self.outputs.write(&batch).is_err() {
             DROPPED.fetch_add(batch.lines, Ordering::Relaxed);
         }
+        self.spares.put(batch);
     }
 
     fn tell_dropped(&mut self) {
@@ -291,7 +291,6 @@ fn push_event(batch: &mut Batch, shape: Shape, level: Level, text: &str) {
 }
 
 fn push_event_pretty(out: &mut Vec<u8>, level: Level, text: &str, colour: bool) {
-    let now = Utc::now();
     let (name, on) = match level {
         Level::Error => ("ERROR", "\x1b[31m"),
         Level::Warn => ("WARNING", "\x1b[33m"),
@@ -299,11 +298,8 @@ fn push_event_pretty(out: &mut Vec<u8>, level: Level, text: &str, colour: bool) 
         Level::Debug | Level::Trace => ("DEBUG", "\x1b[2m"),
     };
     let (on, off) = if colour && !on.is_empty() { (on, "\x1b[0m") } else { ("", "") };
-    let _ = writeln!(
-        out,
-        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z {on}{name:<7}{off} {text}",
-        now.year, now.month, now.day, now.hour, now.minute, now.second, now.millis
-    );
+    Stamp::at(SystemTime::now()).push_iso(out);
+    let _ = writeln!(out, " {on}{name:<7}{off} {text}");
 }
 
 fn push_event_nginx(out: &mut Vec<u8>, level: Level, text: &str) {
@@ -328,18 +324,15 @@ fn push_event_nginx(out: &mut Vec<u8>, level: Level, text: &str) {
 }
 
 fn push_event_json(out: &mut Vec<u8>, level: Level, text: &str) {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let name = match level {
         Level::Error => "error",
         Level::Warn => "warn",
         Level::Info => "info",
         Level::Debug | Level::Trace => "debug",
     };
-    let _ = write!(
-        out,
-        "{{\"level\":\"{name}\",\"ts\":{:.6},\"logger\":\"tidegate\",\"msg\":",
-        since.as_secs_f64()
-    );
+    let _ = write!(out, "{{\"level\":\"{name}\",\"ts\":");
+    Stamp::at(SystemTime::now()).push_seconds(out);
+    out.extend(b",\"logger\":\"tidegate\",\"msg\":");
     for (index, part) in text.as_bytes().chunks(super::escape::MAX_TEXT).enumerate() {
         // Long texts of our own are kept whole: pieces joined into one string.
         if index > 0 {
@@ -385,5 +378,21 @@ mod tests {
         push_event(&mut batch, shape(AccessFormat::Json), Level::Info, &long);
         let json: serde_json::Value = serde_json::from_slice(&batch.main).unwrap();
         assert_eq!(json["msg"], long);
+    }
+
+    #[test]
+    fn obs_1_the_writer_gives_its_buffers_back() {
+        let settings = LogSettings {
+            access: AccessFormat::Combined,
+            level: LevelFilter::Info,
+            file: Some("/dev/null".into()),
+            json_file: None,
+        };
+        let (writer, thread) = LogWriter::start(&settings).unwrap();
+        writer.submit(Batch { main: Vec::with_capacity(5000), ..Batch::default() });
+        writer.stop();
+        thread.join().unwrap();
+        // The batch that woke it to stop may lie on top.
+        assert!((0..2).any(|_| writer.batch().main.capacity() == 5000));
     }
 }

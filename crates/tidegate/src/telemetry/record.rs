@@ -2,13 +2,16 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Instant, SystemTime};
 
 use log::Level;
 
-use super::log::{Batch, LogWriter, Shape};
-use super::{Tally, access_log};
-use crate::clock::Millis;
+use super::Tally;
+use super::access_log::{self, Line};
+use super::batch::Batch;
+use super::log::{LogWriter, Shape};
+use super::stamp::Stamp;
+use crate::clock::{Millis, Wall};
 use crate::config::{AccessFormat, LogSettings};
 use crate::exchange::Exchange;
 use crate::http::reject::{Event, Fault};
@@ -29,6 +32,9 @@ pub struct Recorder {
     writer: LogWriter,
     shape: Cell<Shape>,
     batch: RefCell<Batch>,
+    wall: Cell<Wall>,
+    /// When the last line's exchange ended.
+    stamp: RefCell<Stamp>,
     /// Whether access lines are written at all: the only question on the fast path.
     access: Cell<bool>,
     said_of: [Meter; TROUBLE + 1],
@@ -46,12 +52,15 @@ struct Meter {
 impl Recorder {
     /// A recorder for the thread called `thread`.
     pub fn new(tally: Arc<Tally>, thread: String, writer: LogWriter, settings: &LogSettings) -> Self {
+        let now = SystemTime::now();
         let recorder = Self {
             tally,
             thread,
             writer,
             shape: Cell::new(Shape::of(settings)),
             batch: RefCell::new(Batch::default()),
+            wall: Cell::new(Wall::asked(Instant::now(), now)),
+            stamp: RefCell::new(Stamp::at(now)),
             access: Cell::new(false),
             said_of: Default::default(),
             said: Cell::default(),
@@ -85,29 +94,40 @@ impl Recorder {
             exchange.status
         );
         if self.access.get() {
-            self.line(exchange, ended.saturating_duration_since(exchange.started));
+            self.line(exchange, ended);
         }
     }
 
-    fn line(&self, exchange: &Exchange<'_>, took: Duration) {
+    fn line(&self, exchange: &Exchange<'_>, ended: Instant) {
+        let took = ended.saturating_duration_since(exchange.started);
+        let mut stamp = self.stamp.borrow_mut();
+        stamp.turn_to(self.wall_time(ended));
+        let line = Line { exchange, ended: &stamp, took, thread: &self.thread };
         let shape = self.shape.get();
         let mut batch = self.batch.borrow_mut();
         match shape.access {
-            AccessFormat::Pretty => {
-                access_log::pretty(&mut batch.main, exchange, took, &self.thread, shape.colour);
-            }
-            AccessFormat::Combined => access_log::combined(&mut batch.main, exchange),
-            AccessFormat::Json => access_log::json(&mut batch.main, exchange, took, &self.thread),
+            AccessFormat::Pretty => access_log::pretty(&mut batch.main, line, shape.colour),
+            AccessFormat::Combined => access_log::combined(&mut batch.main, line),
+            AccessFormat::Json => access_log::json(&mut batch.main, line),
             AccessFormat::Off => {}
         }
         if shape.json_too {
-            access_log::json(&mut batch.json, exchange, took, &self.thread);
+            access_log::json(&mut batch.json, line);
         }
         batch.lines += 1;
         if batch.main.len().max(batch.json.len()) >= BATCH_BYTES {
             drop(batch);
             self.flush();
         }
+    }
+
+    /// What the wall clock showed at `ended`, which is now.
+    fn wall_time(&self, ended: Instant) -> SystemTime {
+        self.wall.get().at(ended).unwrap_or_else(|| {
+            let now = SystemTime::now();
+            self.wall.set(Wall::asked(ended, now));
+            now
+        })
     }
 
     fn refusal(&self, exchange: &Exchange<'_>, now: Millis) {
@@ -160,9 +180,7 @@ impl Recorder {
     pub fn flush(&self) {
         let mut batch = self.batch.borrow_mut();
         if batch.lines > 0 {
-            let full = std::mem::take(&mut *batch);
-            // The next batch will be about as large as this one.
-            batch.main.reserve(full.main.len());
+            let full = std::mem::replace(&mut *batch, self.writer.batch());
             self.writer.submit(full);
         }
     }
@@ -171,8 +189,40 @@ impl Recorder {
 /// A refusal for the operator. Whatever the client sent is escaped.
 fn told(exchange: &Exchange<'_>, code: &str, evidence: &str) -> String {
     let mut text = format!("{code} from {} ({:016x}) \"", exchange.peer, exchange.id).into_bytes();
-    access_log::push_line(&mut text, exchange);
+    access_log::push_request_line(&mut text, exchange);
     text.extend(b"\": ");
     super::escape::push_text(&mut text, evidence.as_bytes());
     String::from_utf8_lossy(&text).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Peer;
+    use std::time::Duration;
+
+    #[test]
+    fn obs_1_a_line_carries_the_moment_its_exchange_ended() {
+        let settings = LogSettings {
+            access: AccessFormat::Pretty,
+            level: log::LevelFilter::Info,
+            file: Some("/dev/null".into()),
+            json_file: None,
+        };
+        let (writer, _) = LogWriter::start(&settings).unwrap();
+        let recorder = Recorder::new(Arc::new(Tally::new()), "worker-0".into(), writer, &settings);
+        let began = Instant::now();
+        recorder.wall.set(Wall::asked(began, SystemTime::UNIX_EPOCH + Duration::from_millis(999_970)));
+        let exchange = Exchange::begin(1, Peer::Unix, began);
+        for took in [20, 40, 100] {
+            recorder.record(&exchange, began + Duration::from_millis(took), Millis(0));
+        }
+        let batch = recorder.batch.borrow();
+        let text = String::from_utf8(batch.main.clone()).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!((batch.lines, lines.len()), (3, 3), "{text}");
+        assert!(lines[0].starts_with("1970-01-01T00:16:39.990Z") && lines[0].contains(" 20.00ms "), "{text}");
+        assert!(lines[1].starts_with("1970-01-01T00:16:40.010Z") && lines[1].contains(" 40.00ms "), "{text}");
+        assert!(!lines[2].starts_with("1970"), "the wall clock was asked again: {text}");
+    }
 }

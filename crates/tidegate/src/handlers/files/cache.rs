@@ -17,7 +17,7 @@ use quick_cache::unsync::Cache;
 
 use super::codings::Making;
 use crate::clock::Millis;
-use crate::disk;
+use crate::disk::{self, Sealed};
 use crate::http::negotiate::Coding;
 use crate::http::response::OpenFile;
 use crate::http::validators::Identity;
@@ -88,8 +88,8 @@ pub struct Representation {
 pub enum Content {
     /// In memory.
     Memory(Arc<[u8]>),
-    /// Behind a descriptor, and in memory too where they are not too many.
-    File(Rc<OpenFile>, Option<Arc<[u8]>>),
+    /// Behind a descriptor, and sealed in memory too where they are not too many.
+    File(Rc<OpenFile>, Option<Rc<Sealed>>),
 }
 
 /// The entries of one worker. Not shared: no lock, no contention.
@@ -135,7 +135,8 @@ impl Representation {
     fn weight(&self, descriptor: u64) -> u64 {
         match &self.content {
             Content::Memory(bytes) => bytes.len() as u64,
-            Content::File(_, bytes) => descriptor.max(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Content::File(_, None) => descriptor,
+            Content::File(_, Some(_)) => self.size.max(2 * descriptor),
         }
     }
 
@@ -149,19 +150,19 @@ impl Representation {
         }
     }
 
-    /// The bytes, where they are in memory.
+    /// The bytes, where they are at hand.
     pub fn in_memory(&self) -> Option<Arc<[u8]>> {
         match &self.content {
-            Content::Memory(bytes) | Content::File(_, Some(bytes)) => Some(Arc::clone(bytes)),
-            Content::File(_, None) => None,
+            Content::Memory(bytes) => Some(Arc::clone(bytes)),
+            Content::File(..) => None,
         }
     }
 
     /// What a coding is made of.
     pub fn source(&self) -> Making {
         match &self.content {
-            Content::Memory(bytes) | Content::File(_, Some(bytes)) => Making::OfBytes(Arc::clone(bytes)),
-            Content::File(file, None) => Making::OfFile(Arc::clone(&file.fd), file.identity),
+            Content::Memory(bytes) => Making::OfBytes(Arc::clone(bytes)),
+            Content::File(file, _) => Making::OfFile(Arc::clone(&file.fd), file.identity),
         }
     }
 }

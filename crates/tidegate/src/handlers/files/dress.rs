@@ -1,8 +1,8 @@
 //! How the files of a folder are presented: media type, validators, and the fields of each representation, encoded once.
 
 use std::cell::Cell;
-use std::rc::Rc;
-use std::sync::{Arc, Weak};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::cache::{Coded, Content, Entry, Representation};
@@ -108,8 +108,8 @@ impl Look {
         let content = match file.content {
             resolve::Content::Whole(bytes) => Content::Memory(bytes.into()),
             resolve::Content::Behind { fd, whole, slow } => {
-                let whole: Option<Arc<[u8]>> = whole.map(Into::into);
-                let memory = whole.as_ref().map_or_else(no_memory, Arc::downgrade);
+                let whole = whole.map(Rc::new);
+                let memory = whole.as_ref().map_or_else(Weak::new, Rc::downgrade);
                 let closer = slow.then(|| pool.clone());
                 Content::File(Rc::new(OpenFile { fd: Arc::new(fd), identity, memory, closer }), whole)
             }
@@ -148,8 +148,4 @@ fn etag(plain: &str, coding: Option<Coding>) -> String {
         Some(coding) => format!("{}-{}\"", plain.trim_end_matches('"'), coding.token()),
         None => plain.to_owned(),
     }
-}
-
-fn no_memory() -> Weak<[u8]> {
-    Weak::<[u8; 0]>::new()
 }

@@ -11,7 +11,7 @@ use super::cache::{Entry, Room};
 use super::shelf::{Find, Known, Shelf};
 use crate::clock::Millis;
 
-/// Enough for two files of the largest size that is kept in memory.
+/// Enough for two files of any size.
 pub(super) const ROOM: Room = Room { memory: 4 * 1024 * 1024, descriptors: 2 };
 
 /// The pages of one folder, as one worker knows them.
@@ -61,7 +61,7 @@ impl Pages {
 }
 
 impl Page {
-    /// What is too large to be in memory is no page for a refusal.
+    /// What is larger than 64 KiB is no page for a refusal.
     fn keep(&self, entry: &Entry) {
         *self.last.borrow_mut() = entry.plain.in_memory();
     }

@@ -14,7 +14,7 @@ use std::time::SystemTime;
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use crate::disk::{self, Version, WouldBlock};
+use crate::disk::{self, Sealed, Version, WouldBlock};
 use crate::http::negotiate::Coding;
 use crate::http::validators::{Identity, STAMP_TICK};
 
@@ -81,7 +81,7 @@ pub enum Content {
         /// The descriptor.
         fd: OwnedFd,
         /// All of them, where they are not too many.
-        whole: Option<Vec<u8>>,
+        whole: Option<Sealed>,
         /// Whether closing the descriptor may wait for a disk or a network.
         slow: bool,
     },
@@ -181,7 +181,8 @@ fn try_open(
     let settled = version.whole && identity.is_settled(looked);
     let content = match whole {
         Some(whole) if identity.size <= SMALL => Content::Whole(whole),
-        whole => Content::Behind { fd, whole, slow },
+        // Without a descriptor to spare they stay in the file alone.
+        whole => Content::Behind { fd, whole: whole.and_then(|whole| Sealed::new(&whole).ok()), slow },
     };
     Ok(Ok(OpenedFile { identity, content, settled }))
 }
