@@ -59,15 +59,20 @@ fn name(command: &Command) -> String {
     command.get_program().to_string_lossy().into_owned()
 }
 
-/// A folder of its own below the system's temporary one, removed on drop.
+/// A folder of its own, below the system's temporary one where nothing else is said; removed on drop.
 pub(crate) struct TempDir(PathBuf);
 
 impl TempDir {
     pub(crate) fn new(purpose: &str) -> io::Result<Self> {
+        Self::new_in(&env::temp_dir(), purpose)
+    }
+
+    /// The same below `parent`, for what must lie on a certain file system.
+    pub(crate) fn new_in(parent: &Path, purpose: &str) -> io::Result<Self> {
         // Neither another process nor another test of this one may be given the same folder.
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = env::temp_dir().join(format!("tidegate-{purpose}-{}-{number}", std::process::id()));
+        let path = parent.join(format!("tidegate-{purpose}-{}-{number}", std::process::id()));
         fs::create_dir(&path)?;
         Ok(Self(path))
     }

@@ -4,15 +4,19 @@
 //! tidy      the house rules, checked by machine       tidy/   over tree.rs and rust_text.rs
 //! test      what CI runs, in CI's order               ci/     over command.rs
 //! browser   the bundled site in a real browser        one step of `test`, in ci/browser.rs
+//! bench     side by side with other servers           bench/ over command.rs
 //! ```
 //!
 //! Exit codes: 0 all is well, 1 something was found or failed, 2 the command line made no sense.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool speaks on its streams")]
 
+mod bench;
 mod ci;
 mod command;
+mod context;
 mod rust_text;
 mod tidy;
+mod tools;
 mod tree;
 
 use std::path::{Path, PathBuf};
@@ -26,6 +30,14 @@ usage: cargo xtask COMMAND
   test --list          name the steps of `test`
   test --only NAME     run only this step (repeatable)
   browser              run the browser tests against a freshly built server
+  bench [speed]        tidegate side by side with other servers: CPU time per request
+    --rounds N  --seconds S  --works small,304  --servers tidegate,nginx
+    --log                the access log on everywhere
+    --default-requests   100 requests on a connection
+    --binary PATH        another build of tidegate beside this one
+    --write              write bench/RESULTS.md also after a part
+  bench uploads        durable uploads against a bare loop  [--rounds N] [--seconds S]
+  bench idle           memory of 15,000 idle connections  [--servers LIST] [--write]
 ";
 
 fn main() -> ExitCode {
@@ -53,6 +65,7 @@ fn run(args: &[String]) -> Result<Verdict, String> {
     match words.as_slice() {
         ["tidy"] => Ok(tidy::run(&root())),
         ["test", flags @ ..] => ci::run(&root(), flags),
+        ["bench", flags @ ..] => bench::run(&root(), flags),
         ["browser"] => ci::run(&root(), &["--only", "browser"]),
         ["help" | "-h" | "--help"] => {
             print!("{USAGE}");

@@ -9,10 +9,11 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use super::context::Context;
 use super::report::{Report, Tally};
-use super::setup::{self, CHROMIUM, NODE};
+use super::setup::{CHROMIUM, NODE};
 use crate::command::{self, TempDir};
+use crate::context::Context;
+use crate::tools;
 
 const SCRIPTS: &str = "crates/tidegate/tests/browser";
 
@@ -46,7 +47,7 @@ fn run_script(context: &Context, script: &Path) -> Result<Report, String> {
         .env("TIDEGATE_URL", &server.url)
         .env("TIDEGATE_PROGRAM", program(context))
         .env("CHROMIUM", chromium)
-        .env("NODE_PATH", setup::node_modules(context));
+        .env("NODE_PATH", tools::node_modules(context));
     let ran = context.finish(&mut node);
     let tally = tap_tally(&ran.output);
     Ok(Report::counted(ran, tally))

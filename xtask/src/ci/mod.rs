@@ -9,7 +9,6 @@
 //! A step that lacks a tool is skipped by name; under `CI=true` nothing may be skipped, so that a skip is a failure.
 
 mod browser;
-mod context;
 mod report;
 mod setup;
 mod steps;
@@ -18,9 +17,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::Verdict;
-use context::Context;
+use crate::context::Context;
+use crate::tools::Tool;
 use report::{Report, Row};
-use setup::Tool;
 
 /// One thing CI checks.
 struct Step {

@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::context::Context;
 use super::report::{Report, Tally};
 use super::setup::{self, CHROMIUM, DENY, FUZZ, NIGHTLY, NODE, PLAYWRIGHT};
 use super::{Step, browser};
+use crate::context::Context;
 use crate::{Verdict, tidy};
 
 pub(super) const STEPS: [Step; 9] = [

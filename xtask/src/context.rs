@@ -1,4 +1,4 @@
-//! Where steps run: the folders, the search path, and the one way to start a program.
+//! Where programs run: the folders, the search path, and the one way to start a program.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -8,25 +8,25 @@ use std::{env, fs, io};
 
 use crate::command::{self, Ran, TempDir};
 
-/// No command of a step may take longer: well above a cold build with its tests on two cores, and a test that hangs
+/// No command may take longer: well above a cold build with its tests on two cores, and a test that hangs
 /// does not hold a CI machine for hours.
 const COMMAND_LIMIT: Duration = Duration::from_secs(20 * 60);
 
-pub(super) struct Context {
-    pub(super) root: PathBuf,
+pub(crate) struct Context {
+    pub(crate) root: PathBuf,
     /// cargo's target folder.
-    pub(super) target: PathBuf,
+    pub(crate) target: PathBuf,
     /// Where this project installs its tools: never outside of its target folder.
-    pub(super) tools: PathBuf,
+    pub(crate) tools: PathBuf,
     /// Where the output of a running program goes. Not below the target folder: our own unit tests run inside of a
     /// step, and must not write to that step's log.
     logs: TempDir,
     /// Nothing may be skipped (`CI=true`).
-    pub(super) strict: bool,
+    pub(crate) strict: bool,
 }
 
 impl Context {
-    pub(super) fn new(root: &Path) -> io::Result<Self> {
+    pub(crate) fn new(root: &Path) -> io::Result<Self> {
         let target =
             env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
         let tools = target.join("tools");
@@ -36,7 +36,7 @@ impl Context {
     }
 
     /// A command at the top of the checkout that finds our own tools first.
-    pub(super) fn command(&self, program: &str, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, program: &str, args: &[&str]) -> Command {
         let mut command = Command::new(program);
         command.args(args).current_dir(&self.root).env("PATH", self.search_path());
         command.env("CARGO_TARGET_DIR", &self.target);
@@ -44,16 +44,21 @@ impl Context {
     }
 
     /// Runs `program` to its end.
-    pub(super) fn run(&self, program: &str, args: &[&str]) -> Ran {
+    pub(crate) fn run(&self, program: &str, args: &[&str]) -> Ran {
         self.finish(&mut self.command(program, args))
     }
 
-    pub(super) fn finish(&self, command: &mut Command) -> Ran {
-        command::run(command, &self.logs.path().join("log"), COMMAND_LIMIT)
+    pub(crate) fn finish(&self, command: &mut Command) -> Ran {
+        self.finish_within(command, COMMAND_LIMIT)
+    }
+
+    /// Runs `command` to its end, which must come within `limit`.
+    pub(crate) fn finish_within(&self, command: &mut Command, limit: Duration) -> Ran {
+        command::run(command, &self.logs.path().join("log"), limit)
     }
 
     /// The program of this name on our search path.
-    pub(super) fn find(&self, program: &str) -> Option<PathBuf> {
+    pub(crate) fn find(&self, program: &str) -> Option<PathBuf> {
         env::split_paths(&self.search_path()).map(|folder| folder.join(program)).find(|path| path.is_file())
     }
 
@@ -63,6 +68,8 @@ impl Context {
             path.push(":");
             path.push(inherited);
         }
+        // Debian keeps servers there, and not every user's path leads to it.
+        path.push(":/usr/sbin");
         path
     }
 }
