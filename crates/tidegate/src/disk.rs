@@ -11,6 +11,7 @@ use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::http::validators::Identity;
 use crate::net::sys;
+use crate::pool::Pool;
 
 /// How far apart the bytes are that stand for a part of a file where the kernel cannot tell how much of it is in
 /// memory: the least that any kernel reads ahead.
@@ -105,6 +106,39 @@ pub fn read(fd: impl AsFd, into: &mut [u8], offset: u64) -> rustix::io::Result<u
         }
     }
     Ok(filled)
+}
+
+/// The descriptor of an open file. Where closing it takes time (a network file system writes back on close, and waits
+/// for it) a pool thread closes it, whoever lets go of it last.
+#[derive(Debug)]
+pub struct Descriptor {
+    /// Taken on drop and never before.
+    fd: Option<OwnedFd>,
+    closer: Option<Pool>,
+}
+
+impl Descriptor {
+    /// `fd`, to be closed by `closer`, or by whoever drops it.
+    pub fn new(fd: OwnedFd, closer: Option<Pool>) -> Self {
+        Self { fd: Some(fd), closer }
+    }
+}
+
+impl AsFd for Descriptor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.fd {
+            Some(fd) => fd.as_fd(),
+            None => unreachable!("it is there until it is dropped"),
+        }
+    }
+}
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        if let (Some(fd), Some(pool)) = (self.fd.take(), &self.closer) {
+            pool.run_later("closing a file", move || drop(fd));
+        }
+    }
 }
 
 /// Bytes in a file of memory that nobody can change: what is sent from it by reference stays what it was.

@@ -74,7 +74,7 @@ fn judge<'b>(site: &'b Site, request: &Request<'b>, arrival: Arrival) -> Result<
 
 #[inline]
 fn judge_host(site: &Site, request: &Request<'_>, arrival: Arrival) -> Result<(), Reject> {
-    let judgement = site.hosts.judge(request, arrival.here);
+    let judgement = site.last_host.judge(&site.hosts, request, arrival.here);
     if log::log_enabled!(log::Level::Debug) {
         let host = String::from_utf8_lossy(request.values(Name::Host).next().unwrap_or(b"-"));
         let result = judgement.as_ref().map_or_else(|reject| reject.code.row().name, |()| "ours");

@@ -11,7 +11,7 @@ use crate::handlers::files::codings::Codings;
 use crate::handlers::files::dress::Dress;
 use crate::handlers::health::Draining;
 use crate::handlers::upload::Uploads;
-use crate::http::host::HostPolicy;
+use crate::http::host::{HostPolicy, LastHost};
 use crate::limits::Budget;
 use crate::pool::Pool;
 use crate::store::LocalStore;
@@ -53,6 +53,8 @@ pub struct Site {
     pub max_requests: u32,
     /// Names that are ours.
     pub hosts: HostPolicy,
+    /// The last host that was found to be ours.
+    pub last_host: LastHost,
     /// Files below the root.
     pub files: Files,
     /// Stored uploads.
@@ -83,6 +85,7 @@ impl Site {
             header_timeout: bounds.header_timeout,
             max_requests: bounds.max_requests.unwrap_or(u32::MAX),
             hosts: host_policy(settings),
+            last_host: LastHost::default(),
             files: Files::new(
                 Arc::clone(&services.root),
                 Dress {

@@ -27,11 +27,16 @@ const VERSIONS: usize = 8;
 /// What is written at once: as much as `cp` writes.
 const PIECE: usize = 128 * 1024;
 
+/// A writer that pauses for longer looks done to everybody who asks for the time of the last change.
+const HELD_UP: Duration = Duration::from_millis(15);
+
 /// A version that has been in the file since `begun`, and was wholly there at `done`.
 #[derive(Clone, Copy, Debug)]
 struct Version {
     begun: Instant,
     done: Instant,
+    /// Whether its writer was held up on the way, so that for a while the file itself was a mix.
+    held_up: bool,
 }
 
 /// The history of a file that is changed in all ways in turn.
@@ -89,7 +94,7 @@ impl Writer<'_> {
         let bytes = content(number, self.size);
         // Before it begins, for its bytes may be seen before it is done.
         let begun = Instant::now();
-        self.versions.lock().unwrap().push(Version { begun, done: begun + SOON });
+        self.versions.lock().unwrap().push(Version { begun, done: begun + SOON, held_up: false });
         match way {
             Way::Rename => {
                 let fresh = self.path.with_extension("new");
@@ -98,8 +103,13 @@ impl Writer<'_> {
             }
             Way::InPlace => {
                 let file = File::options().write(true).open(self.path).unwrap();
+                let mut last = Instant::now();
                 for (at, piece) in bytes.chunks(PIECE).enumerate() {
                     file.write_all_at(piece, (at * PIECE) as u64).unwrap();
+                    if last.elapsed() > HELD_UP {
+                        self.versions.lock().unwrap()[number].held_up = true;
+                    }
+                    last = Instant::now();
                 }
             }
             Way::Rewrite => fs::write(self.path, &bytes).unwrap(),
@@ -146,18 +156,41 @@ fn download(stream: &mut TcpStream, head: &str, pause: Option<Duration>) -> Opti
     }
 }
 
-/// The one version whose bytes these are; a mix, a hole or padding panics.
-fn version_of(body: &[u8]) -> Option<usize> {
-    let first = body.get(..8)?;
-    let number = std::str::from_utf8(&first[..7]).ok().and_then(|number| number.parse().ok());
-    let number = number.unwrap_or_else(|| panic!("{:?} was never written", String::from_utf8_lossy(first)));
-    // Every word is as the one before it.
-    if body[8..] != body[..body.len() - 8] {
-        let at = body.chunks(8).position(|word| *word != first[..word.len()]).unwrap();
-        let word = String::from_utf8_lossy(&body[at * 8..(at * 8 + 8).min(body.len())]);
-        panic!("version {number} and then {word:?} at {} of {} bytes", at * 8, body.len());
+/// What the bytes of an answer are.
+enum Bytes {
+    /// None: the file is being written anew.
+    Empty,
+    /// Of one version.
+    One(usize),
+    /// Of this version up to the end of a piece, and from there of the one before: as its writer has left it, if it was
+    /// held up there.
+    HalfWritten(usize),
+}
+
+/// Tells what `body` is; any other mix, a hole or padding panics.
+fn judge_bytes(body: &[u8]) -> Bytes {
+    let Some(first) = body.get(..8) else { return Bytes::Empty };
+    let number = number(first);
+    if is_even(body) {
+        return Bytes::One(number);
     }
-    Some(number)
+    let at = 8 * body.chunks(8).position(|word| *word != first[..word.len()]).unwrap();
+    let rest = &body[at..];
+    let word = String::from_utf8_lossy(&rest[..rest.len().min(8)]);
+    let half_written =
+        at % PIECE == 0 && is_even(rest) && rest.starts_with(&content(number.wrapping_sub(1), 8));
+    assert!(half_written, "version {number} and then {word:?} at {at} of {} bytes", body.len());
+    Bytes::HalfWritten(number)
+}
+
+/// Whether every word is as the one before it.
+fn is_even(body: &[u8]) -> bool {
+    body.len() < 8 || body[8..] == body[..body.len() - 8]
+}
+
+fn number(word: &[u8]) -> usize {
+    let number = std::str::from_utf8(&word[..7]).ok().and_then(|number| number.parse().ok());
+    number.unwrap_or_else(|| panic!("{:?} was never written", String::from_utf8_lossy(word)))
 }
 
 fn connect(server: &Server, slow: bool) -> TcpStream {
@@ -175,6 +208,7 @@ fn connect(server: &Server, slow: bool) -> TcpStream {
 struct Tally {
     whole: AtomicU32,
     cut: AtomicU32,
+    half_written: Mutex<Vec<usize>>,
 }
 
 /// Downloads `target` until `count` answers were whole and the file went through enough versions, now on a kept
@@ -196,13 +230,16 @@ fn client(server: &Server, writer: &Writer<'_>, count: u32, pause: Option<Durati
             stream = connect(server, pause.is_some());
             continue;
         };
-        // Empty while it is written anew.
-        if let Some(version) = version_of(&found.body) {
-            judge(writer, version, &found, asked, Instant::now());
-            tally.whole.fetch_add(1, Relaxed);
-            whole += 1;
-            if whole % 64 == 0 {
-                stream = connect(server, pause.is_some());
+        match judge_bytes(&found.body) {
+            Bytes::Empty => {}
+            Bytes::HalfWritten(version) => tally.half_written.lock().unwrap().push(version),
+            Bytes::One(version) => {
+                judge(writer, version, &found, asked, Instant::now());
+                tally.whole.fetch_add(1, Relaxed);
+                whole += 1;
+                if whole % 64 == 0 {
+                    stream = connect(server, pause.is_some());
+                }
             }
         }
     }
@@ -227,7 +264,7 @@ fn under_change(size: usize, ways: &[Way], pause: Duration, count: u32, slowly: 
     let server = Setup::new().args(&["--max-requests", "0"]).file("file.bin", content(0, size)).start();
     let path = server.root().join("file.bin");
     let now = Instant::now();
-    let versions = Mutex::new(vec![Version { begun: now, done: now }]);
+    let versions = Mutex::new(vec![Version { begun: now, done: now, held_up: false }]);
     let writer = Writer { path: &path, size, ways, pause, begun: now, versions: &versions };
     let (stop, tally) = (AtomicBool::new(false), Tally::default());
     std::thread::scope(|scope| {
@@ -242,7 +279,11 @@ fn under_change(size: usize, ways: &[Way], pause: Duration, count: u32, slowly: 
         }
     });
     let (whole, cut) = (tally.whole.into_inner(), tally.cut.into_inner());
-    let changes = versions.into_inner().unwrap().len();
+    let versions = versions.into_inner().unwrap();
+    for version in tally.half_written.into_inner().unwrap() {
+        assert!(versions[version].held_up, "version {version} was served half written");
+    }
+    let changes = versions.len();
     assert!(whole >= 3 * count, "{whole} whole and {cut} cut downloads within {SOON:?}");
     assert!(changes > VERSIONS, "the file changed {changes} times");
     // It stays as it is from now on, and all of it is there.

@@ -2,20 +2,22 @@
 //! bounded by neither (SPEC FILE-3, FILE-5).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should say where")]
+#![allow(clippy::cast_possible_truncation, reason = "sizes are constants")]
 
 mod support;
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
 
 use support::{Client, Response, Server, Setup};
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-/// What a worker may remember of files, and what all else may take (HOUSE of `files::cache`: 32 MiB each).
-const BOUND_KIB: u64 = 96 * 1024;
+/// What two workers may remember of files (32 MiB each), and what all else may take.
+const BOUND_KIB: u64 = 112 * 1024;
 
 const MARK: &[u8] = b"<here>";
 
@@ -45,6 +47,20 @@ fn expected(at: u64, length: usize, marks: &[u64]) -> Vec<u8> {
 fn ask(client: &mut Client, head: &str) -> Response {
     client.send_request(head, b"");
     client.response_to(head)
+}
+
+/// Kilobytes of memory that the server holds, those of its files in memory too: they are no part of its address space.
+fn memory_kib(server: &Server) -> u64 {
+    let descriptors = fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap();
+    let in_memory =
+        |path: &PathBuf| fs::read_link(path).is_ok_and(|link| link.to_string_lossy().starts_with("/memfd:"));
+    let paths = descriptors.map(|entry| entry.unwrap().path()).filter(in_memory);
+    // One file may have several descriptors.
+    let sizes: HashMap<u64, u64> = paths
+        .filter_map(|path| fs::metadata(path).ok())
+        .map(|memory| (memory.ino(), memory.blocks() / 2))
+        .collect();
+    server.memory_kib() + sizes.values().sum::<u64>()
 }
 
 /// Near ends of windows of 64 KiB and 1 MiB, and across the 32nd bit.
@@ -98,9 +114,9 @@ fn file_3_a_gibibyte_is_exact_and_takes_no_memory() {
     let marks = &MARKS[..6];
     sparse(&server.root().join("large.bin"), GIB, marks);
     assert_eq!(server.get("/page.html").text(), "page");
-    let before = server.memory_kib();
+    let before = memory_kib(&server);
     compare(&server, "/large.bin", GIB, marks);
-    let grown = server.memory_kib().saturating_sub(before);
+    let grown = memory_kib(&server).saturating_sub(before);
     assert!(grown < 16 * 1024, "{grown} KiB for one gibibyte");
 }
 
@@ -113,7 +129,7 @@ fn file_3_three_thousand_files_take_bounded_memory() {
     let server = (0..3000).fold(setup, file).start();
     let mut client = server.connect();
     assert_eq!(client.get("/page.html").text(), "page");
-    let before = server.memory_kib();
+    let before = memory_kib(&server);
     // More than one connection, so that each worker remembers what it can.
     std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -126,7 +142,63 @@ fn file_3_three_thousand_files_take_bounded_memory() {
             });
         }
     });
-    let grown = server.memory_kib().saturating_sub(before);
+    let grown = memory_kib(&server).saturating_sub(before);
     assert!(grown < BOUND_KIB, "{grown} KiB for 176 MiB of files");
     assert_eq!(client.get("/page.html").text(), "page");
+}
+
+/// Nearly a mebibyte: a file that fits into memory, unlike three hundred of them.
+const MIDDLE: u64 = 900 * 1024;
+
+/// A server of three hundred such files, each with its mark at another place.
+fn server_of_three_hundred() -> Server {
+    let setup = Setup::new().args(&["--max-requests", "0", "--workers", "2"]).file("page.html", "page");
+    for number in 0..300 {
+        sparse(&setup.root().join(format!("{number}.bin")), MIDDLE, &[number * 3000]);
+    }
+    let server = setup.start();
+    assert_eq!(server.get("/page.html").text(), "page");
+    server
+}
+
+#[test]
+fn file_3_three_hundred_files_of_nearly_a_mebibyte_take_bounded_memory() {
+    let server = server_of_three_hundred();
+    let before = memory_kib(&server);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut client = server.connect();
+                for number in 0..300 {
+                    let response = client.get(&format!("/{number}.bin"));
+                    let right = response.body == expected(0, MIDDLE as usize, &[number * 3000]);
+                    assert!(right, "{number}: other bytes");
+                }
+            });
+        }
+    });
+    let grown = memory_kib(&server).saturating_sub(before);
+    assert!(grown < BOUND_KIB, "{grown} KiB for 264 MiB of files");
+}
+
+/// Clients that take nothing for now keep no file in memory, and get the right bytes later.
+#[test]
+fn file_3_downloads_that_wait_hold_no_file_in_memory() {
+    let server = server_of_three_hundred();
+    let before = memory_kib(&server);
+    let begin = |number: u64| {
+        let client = server.connect();
+        // Little room on both sides, so that most of the file stays with the server.
+        socket2::SockRef::from(&client.stream).set_recv_buffer_size(64 * 1024).unwrap();
+        let mut client = client;
+        client.send_request(&format!("GET /{number}.bin HTTP/1.1\r\n"), b"");
+        assert_eq!(client.try_response(true).unwrap().status, 200);
+        client
+    };
+    let clients: Vec<_> = (0..300).map(begin).collect();
+    let grown = memory_kib(&server).saturating_sub(before);
+    assert!(grown < BOUND_KIB, "{grown} KiB for 264 MiB of files on their way");
+    for (number, mut client) in (0..).zip(clients).step_by(30) {
+        assert!(client.take(MIDDLE as usize) == expected(0, MIDDLE as usize, &[number * 3000]), "{number}");
+    }
 }

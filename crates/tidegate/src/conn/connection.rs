@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http1::{Answer, AnswerBody, Framing, Sent};
 
@@ -18,6 +18,7 @@ use crate::exchange::Exchange;
 use crate::http::host::Here;
 use crate::http::{Body, Reject, Response, problem};
 use crate::limits::Permit;
+use crate::net::listener::DEFER_ACCEPT;
 use crate::net::{Peer, Transport};
 use crate::pipeline;
 use crate::site::Site;
@@ -73,7 +74,9 @@ impl Connection {
     pub fn new(io: Transport, peer: Peer, here: Here, permit: Option<Permit>, local: &Rc<Local>) -> Self {
         let now = local.clock.now();
         let slot = local.deadlines.slot();
-        slot.set(now.after(FIRST_BYTE));
+        // A silent TCP connection has been with the kernel for a while before it was accepted.
+        let before = if here == Here::Unix { Duration::ZERO } else { DEFER_ACCEPT };
+        slot.set(now.after(FIRST_BYTE.saturating_sub(before)));
         Self {
             io,
             proto: http1::Connection::new(),
@@ -152,6 +155,16 @@ impl Connection {
             exchange.bytes = length;
         }
         sent
+    }
+
+    /// Whether no more than one answer was given so far.
+    pub(super) const fn is_first_answer(&self) -> bool {
+        self.served <= 1
+    }
+
+    /// Bytes that are attached behind what is encoded.
+    pub(super) fn attached_len(&self) -> usize {
+        self.attached.as_ref().map_or(0, |(_, part)| part.len())
     }
 
     /// Refuses what could not be read as a request, and closes.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::clock::Millis;
 
-/// From accept to the first byte; then the connection is closed without a word.
+/// From the handshake to the first byte; then the connection is closed without a word.
 pub const FIRST_BYTE: Duration = Duration::from_secs(10);
 /// For how long input is read and dropped after the last answer (SPEC H1-9).
 pub const LINGER: Duration = Duration::from_secs(2);

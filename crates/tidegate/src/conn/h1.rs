@@ -31,6 +31,10 @@ use crate::site::Site;
 /// first, so that a client that does not read is not read from.
 const HIGH_WATER: usize = 64 * 1024;
 
+/// What a new connection may send before anything is acknowledged, with room to spare: ten segments (RFC 6928 §2), of
+/// which none is smaller than 536 bytes.
+const INITIAL_WINDOW: usize = 5 * 1024;
+
 /// What came of looking at the bytes received.
 enum Step<'b> {
     /// They hold no whole head.
@@ -176,9 +180,10 @@ impl Connection {
     /// Closes: at once where the client expects no more and sends no more, else politely.
     async fn goodbye(&mut self, mut input: Buffer) {
         let nothing_more = self.client_closes && input.is_empty() && self.proto.body_finished();
+        let leaves_at_once = self.is_first_answer() && self.out.len() + self.attached_len() <= INITIAL_WINDOW;
         self.local.buffers.give_back(&mut input);
         self.in_request = true;
-        if self.flush().await.is_ok() && !(nothing_more && self.all_left()) {
+        if self.flush().await.is_ok() && !(nothing_more && (leaves_at_once || self.all_left())) {
             Box::pin(linger::linger(self)).await;
         }
     }

@@ -17,7 +17,7 @@
 
 use std::future::poll_fn;
 use std::ops::Range;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use rustix::io::Errno;
 
 use super::connection::{Connection, Gone};
 use super::send::Watch;
-use crate::disk::{self, WouldBlock};
+use crate::disk::{self, Descriptor, WouldBlock};
 use crate::http::response::{OpenFile, Parts};
 use crate::net::{Transport, sys};
 use crate::site::Site;
@@ -280,7 +280,7 @@ impl<'a> Transfer<'a> {
     /// Lets a pool thread read `part`; waits for a place in the pool as long as it takes.
     async fn ask_pool<T: Send + 'static>(
         &mut self,
-        read: fn(&OwnedFd, Range<u64>) -> rustix::io::Result<T>,
+        read: fn(&Descriptor, Range<u64>) -> rustix::io::Result<T>,
         part: Range<u64>,
     ) -> Result<T, Gone> {
         let read = loop {
@@ -305,7 +305,7 @@ fn cut(io: &Transport) -> Gone {
 }
 
 /// Brings `part` into memory.
-fn read_ahead(fd: &OwnedFd, part: Range<u64>) -> rustix::io::Result<()> {
+fn read_ahead(fd: &Descriptor, part: Range<u64>) -> rustix::io::Result<()> {
     let mut scratch = vec![0; PIECE];
     for offset in part.step_by(PIECE) {
         disk::read(fd, &mut scratch, offset)?;
@@ -314,7 +314,7 @@ fn read_ahead(fd: &OwnedFd, part: Range<u64>) -> rustix::io::Result<()> {
 }
 
 /// The bytes of `part`, which is at most a piece; an empty part is an error, for the file ended before its time.
-fn read_piece(fd: &OwnedFd, part: Range<u64>) -> rustix::io::Result<Vec<u8>> {
+fn read_piece(fd: &Descriptor, part: Range<u64>) -> rustix::io::Result<Vec<u8>> {
     let mut piece = vec![0; usize::try_from(part.end - part.start).unwrap_or(0)];
     let count = disk::read(fd, &mut piece, part.start)?;
     piece.truncate(count);

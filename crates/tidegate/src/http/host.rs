@@ -3,6 +3,7 @@
 //! A server that answers to any name lends its address to DNS rebinding and cache poisoning; so only names
 //! that the operator gave, loopback names and the literal address of the connection are ours.
 
+use std::cell::RefCell;
 use std::net::IpAddr;
 
 use http1::{Authority, Host, Target, Version};
@@ -32,6 +33,31 @@ pub enum Here {
 
 /// The port that `http` implies.
 const DEFAULT_PORT: u16 = 80;
+
+/// What was ours last time, so that a client that asks again is known at a glance.
+#[derive(Debug, Default)]
+pub struct LastHost(RefCell<Option<(Vec<u8>, Here)>>);
+
+impl LastHost {
+    /// As [`HostPolicy::judge`] with `policy`, always the same.
+    ///
+    /// # Errors
+    /// The same.
+    #[inline]
+    pub fn judge(&self, policy: &HostPolicy, request: &Request<'_>, here: Here) -> Result<(), Reject> {
+        // An absolute target names the host itself.
+        let HostField::One(value) = request.host() else { return policy.judge(request, here) };
+        if !request.target.starts_with(b"/") {
+            return policy.judge(request, here);
+        }
+        if matches!(&*self.0.borrow(), Some((last, at)) if last == value && *at == here) {
+            return Ok(());
+        }
+        policy.judge(request, here)?;
+        *self.0.borrow_mut() = Some((value.to_vec(), here));
+        Ok(())
+    }
+}
 
 impl HostPolicy {
     /// Judges the host that `request` names.
@@ -163,6 +189,32 @@ mod tests {
         for name in ["", "a b", "user@localhost:8080", "localhost:x", "localhost:99999", "[::1", "a,b", "a/b"]
         {
             assert_eq!(host(&policy, name, HERE), Some(Code::BadHost), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn host_1_what_was_ours_last_time_is_no_pass_for_anything_else() {
+        let (policy, last) = (HostPolicy::default(), LastHost::default());
+        let judge = |head: &str, here: Here| {
+            let mut storage = FieldStorage::new();
+            let head_read = Connection::new().read_head(head.as_bytes(), &mut storage, &Limits::default());
+            let head_read = head_read.unwrap().unwrap();
+            last.judge(&policy, &Request::new(&head_read, head.as_bytes()), here)
+                .err()
+                .map(|reject| reject.code)
+        };
+        for _ in 0..2 {
+            assert_eq!(judge("GET / HTTP/1.1\r\nHost: 10.0.0.7:8080\r\n\r\n", HERE), None);
+            let other = Here::Ip(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 8)), 8080);
+            for (head, here, code) in [
+                ("GET / HTTP/1.1\r\nHost: 10.0.0.7:8080\r\n\r\n", other, Code::HostNotAllowed),
+                ("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", HERE, Code::HostNotAllowed),
+                ("GET http://evil/ HTTP/1.1\r\nHost: 10.0.0.7:8080\r\n\r\n", HERE, Code::HostNotAllowed),
+                ("GET / HTTP/1.1\r\nHost: 10.0.0.7:8080\r\nHost: 10.0.0.7:8080\r\n\r\n", HERE, Code::BadHost),
+                ("GET / HTTP/1.1\r\n\r\n", HERE, Code::HostMissing),
+            ] {
+                assert_eq!(judge(head, here), Some(code), "{head}");
+            }
         }
     }
 

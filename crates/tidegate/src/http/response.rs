@@ -2,14 +2,12 @@
 
 use std::future::Future;
 use std::ops::Range;
-use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use super::reject::{Code, Event};
-use crate::disk::Sealed;
-use crate::pool::Pool;
+use crate::disk::{Descriptor, Sealed};
 
 /// A final answer.
 #[derive(Clone, Debug)]
@@ -91,23 +89,12 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct OpenFile {
     /// The descriptor. Shared with the pool while a thread reads ahead.
-    pub fd: Arc<OwnedFd>,
+    pub fd: Arc<Descriptor>,
     /// What the descriptor must still be while it is sent.
     pub identity: super::validators::Identity,
     /// The whole content, while a cache holds it. A slow client must not keep it alive, or memory would grow with
     /// the number of files that are being sent.
     pub memory: Weak<Sealed>,
-    /// Who closes it, where that may take time: a network file system writes back on close, and waits for it.
-    pub closer: Option<Pool>,
-}
-
-impl Drop for OpenFile {
-    fn drop(&mut self) {
-        if let Some(pool) = &self.closer {
-            let fd = Arc::clone(&self.fd);
-            pool.run_later("closing a file", move || drop(fd));
-        }
-    }
 }
 
 impl Parts {

@@ -9,16 +9,28 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::task::coop::consume_budget;
 
+use super::sys;
 use super::transport::{Peer, Transport};
 use crate::config::ListenAddr;
 
 /// Most connections that are still taken from an accept queue when the server stops: the largest backlog.
 const LAST_ONES: usize = 65_535;
+
+/// For how long a connection without a byte is left to the kernel, in whole seconds: the least there is.
+pub const DEFER_ACCEPT: Duration = Duration::from_secs(1);
 
 /// A bound and listening socket of one worker, not yet attached to its event loop.
 #[derive(Debug)]
@@ -60,6 +72,9 @@ fn tcp_socket(addr: SocketAddr) -> io::Result<Socket> {
     socket.set_reuse_address(true)?;
     // Accepted sockets inherit it on Linux: no system call per connection.
     socket.set_tcp_nodelay(true)?;
+    // A connection wakes us with its first byte, which mostly comes at once; one that stays silent does so after a
+    // second (man 7 tcp, TCP_DEFER_ACCEPT).
+    sys::defer_accept(&socket, DEFER_ACCEPT)?;
     if addr.is_ipv6() {
         socket.set_only_v6(true)?;
     }
@@ -107,14 +122,8 @@ fn listening(socket: Socket, at: ListenAddr, backlog: i32) -> io::Result<Bound> 
 /// A listening socket attached to a worker's event loop.
 #[derive(Debug)]
 pub struct Listener {
-    socket: Accepting,
+    socket: AsyncFd<Rc<OwnedFd>>,
     at: ListenAddr,
-}
-
-#[derive(Debug)]
-enum Accepting {
-    Tcp(tokio::net::TcpListener),
-    Unix(tokio::net::UnixListener),
 }
 
 impl Listener {
@@ -123,11 +132,7 @@ impl Listener {
     /// # Errors
     /// When the loop's epoll refuses the descriptor.
     pub fn attach(bound: Bound) -> io::Result<Self> {
-        let socket = match bound.at {
-            ListenAddr::Tcp(_) => Accepting::Tcp(tokio::net::TcpListener::from_std(bound.socket.into())?),
-            ListenAddr::Unix(_) => Accepting::Unix(tokio::net::UnixListener::from_std(bound.socket.into())?),
-        };
-        Ok(Self { socket, at: bound.at })
+        Ok(Self { socket: sys::watch(&Rc::new(bound.socket.into()), Interest::READABLE)?, at: bound.at })
     }
 
     /// Where it listens.
@@ -140,14 +145,13 @@ impl Listener {
     /// # Errors
     /// `accept(2)`'s: `EMFILE`, `ENFILE`, `ECONNABORTED` and the like. The listener stays usable.
     pub async fn accept(&self) -> io::Result<(Transport, Peer)> {
-        match &self.socket {
-            Accepting::Tcp(socket) => {
-                let (stream, peer) = socket.accept().await?;
-                Ok((Transport::Tcp(stream), Peer::Ip(peer)))
-            }
-            Accepting::Unix(socket) => {
-                let (stream, _) = socket.accept().await?;
-                Ok((Transport::Unix(stream), Peer::Unix))
+        loop {
+            // A flood of connections takes turns with those that are there.
+            consume_budget().await;
+            let mut ready = self.socket.readable().await?;
+            match accept(ready.get_inner()) {
+                Err(Errno::AGAIN) => ready.clear_ready(),
+                accepted => return Ok(accepted?),
             }
         }
     }
@@ -155,25 +159,8 @@ impl Listener {
     /// Leaves the event loop, and returns those who already wait to be accepted: closing the socket would reset
     /// them.
     pub fn last_ones(self) -> Vec<(Transport, Peer)> {
-        let accept: Box<dyn Fn() -> io::Result<(Transport, Peer)>> = match self.socket {
-            Accepting::Tcp(socket) => {
-                let Ok(socket) = socket.into_std() else { return Vec::new() };
-                Box::new(move || {
-                    let (stream, peer) = socket.accept()?;
-                    stream.set_nonblocking(true)?;
-                    Ok((Transport::Tcp(tokio::net::TcpStream::from_std(stream)?), Peer::Ip(peer)))
-                })
-            }
-            Accepting::Unix(socket) => {
-                let Ok(socket) = socket.into_std() else { return Vec::new() };
-                Box::new(move || {
-                    let (stream, _) = socket.accept()?;
-                    stream.set_nonblocking(true)?;
-                    Ok((Transport::Unix(tokio::net::UnixStream::from_std(stream)?), Peer::Unix))
-                })
-            }
-        };
-        std::iter::from_fn(|| accept().ok()).take(LAST_ONES).collect()
+        let socket = self.socket.into_inner();
+        std::iter::from_fn(|| accept(&socket).ok()).take(LAST_ONES).collect()
     }
 
     /// Changes the length of the accept queue (`listen(2)` may be called again on Linux).
@@ -181,12 +168,15 @@ impl Listener {
     /// # Errors
     /// `listen(2)`'s.
     pub fn set_backlog(&self, backlog: i32) -> io::Result<()> {
-        match &self.socket {
-            Accepting::Tcp(socket) => rustix::net::listen(socket, backlog)?,
-            Accepting::Unix(socket) => rustix::net::listen(socket, backlog)?,
-        }
-        Ok(())
+        Ok(rustix::net::listen(self.socket.get_ref(), backlog)?)
     }
+}
+
+/// Accepts one connection, if one waits.
+fn accept(socket: &OwnedFd) -> rustix::io::Result<(Transport, Peer)> {
+    let (accepted, peer) = acceptfrom_with(socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
+    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok()).map_or(Peer::Unix, Peer::Ip);
+    Ok((Transport::new(accepted), peer))
 }
 
 /// Removes the files of unix listeners when the server ends, unless a successor has put its own there.

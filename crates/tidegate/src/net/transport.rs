@@ -1,26 +1,30 @@
 //! The byte pipe of one accepted connection, and who is at its other end.
 //!
-//! A transport knows nothing of HTTP. Reads and writes are tried at once and wait only for readiness;
-//! files go out by `sendfile(2)`. TLS will be another variant.
+//! A transport knows nothing of HTTP. Reads and writes are tried at once and wait only for readiness; files go out by
+//! `sendfile(2)`. A connection is attached to the event loop only when it has to wait for the first time: one that
+//! asks, is answered and closed within a moment never is. TLS will be another kind of pipe.
 
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, Shutdown};
+use tokio::io::Interest;
+use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 
-/// An accepted connection as bytes.
+use super::sys;
+
+/// An accepted connection as bytes, in the clear.
 #[derive(Debug)]
-pub enum Transport {
-    /// TCP, in the clear.
-    Tcp(TcpStream),
-    /// A unix stream socket.
-    Unix(UnixStream),
+pub struct Transport {
+    /// What the event loop knows of the socket.
+    attached: Option<AsyncFd<Rc<OwnedFd>>>,
+    socket: Rc<OwnedFd>,
 }
 
 /// The other end of a connection.
@@ -51,29 +55,36 @@ impl fmt::Display for Peer {
     }
 }
 
-/// Runs `$body` with the stream of whichever variant bound to `$stream`.
-macro_rules! each {
-    ($transport:expr, $stream:ident => $body:expr) => {
-        match $transport {
-            Transport::Tcp($stream) => $body,
-            Transport::Unix($stream) => $body,
-        }
-    };
-}
+/// What an operation waits for.
+type Readiness = for<'t> fn(
+    &'t AsyncFd<Rc<OwnedFd>>,
+    &mut Context<'_>,
+) -> Poll<io::Result<AsyncFdReadyGuard<'t, Rc<OwnedFd>>>>;
 
 impl Transport {
+    /// A connection just accepted; `socket` does not block.
+    pub fn new(socket: OwnedFd) -> Self {
+        Self { attached: None, socket: Rc::new(socket) }
+    }
+
     /// Reads into `buf`; `Ok(0)` is the peer's end of stream.
     #[inline]
     pub fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut buf = ReadBuf::new(buf);
-        let read = each!(self, stream => Pin::new(stream).poll_read(cx, &mut buf));
-        read.map_ok(|()| buf.filled().len())
+        let whole = buf.len();
+        self.poll_now(cx, AsyncFd::poll_read_ready, whole, |socket| {
+            Ok(rustix::net::recv(socket, &mut *buf, RecvFlags::empty())?.0)
+        })
     }
 
     /// Writes a prefix of `bytes` and tells its length.
     #[inline]
     pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        each!(self, stream => Pin::new(stream).poll_write(cx, bytes))
+        self.poll_send(cx, bytes, SendFlags::NOSIGNAL)
+    }
+
+    /// Writes a prefix of `bytes` and tells its length; more follows at once, and may leave in the same packet.
+    pub fn poll_write_before_more(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, bytes, SendFlags::NOSIGNAL | SendFlags::MORE)
     }
 
     /// Writes a prefix of `first` and `second` together, and tells its length. Either may be empty.
@@ -91,7 +102,9 @@ impl Transport {
             return self.poll_write(cx, second);
         }
         let both = [io::IoSlice::new(first), io::IoSlice::new(second)];
-        each!(self, stream => Pin::new(stream).poll_write_vectored(cx, &both))
+        self.poll_now(cx, AsyncFd::poll_write_ready, first.len() + second.len(), |socket| {
+            rustix::io::writev(socket, &both)
+        })
     }
 
     /// Moves up to `len` bytes at `offset` of `file` to the peer without copying them through this
@@ -103,75 +116,99 @@ impl Transport {
         offset: &mut u64,
         len: usize,
     ) -> Poll<io::Result<usize>> {
-        self.poll_now(cx, |io| {
-            Ok(each!(io, stream => rustix::fs::sendfile(stream, file, Some(offset), len))?)
+        // Fewer bytes than asked for may be the file's end: only the socket says when it is full.
+        self.poll_now(cx, AsyncFd::poll_write_ready, 0, |socket| {
+            rustix::fs::sendfile(socket, file, Some(offset), len)
         })
     }
 
-    /// Does `work`, a system call that writes, as soon as it does not block.
+    #[inline]
+    fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8], flags: SendFlags) -> Poll<io::Result<usize>> {
+        self.poll_now(cx, AsyncFd::poll_write_ready, bytes.len(), |socket| {
+            rustix::net::send(socket, bytes, flags)
+        })
+    }
+
+    /// Does `work`, a system call on the socket, as soon as it does not block. When it moves less than `whole` bytes
+    /// there is no more to move now, and the next call waits to be told.
+    #[inline]
     fn poll_now(
         &mut self,
         cx: &mut Context<'_>,
-        mut work: impl FnMut(&Self) -> io::Result<usize>,
+        readiness: Readiness,
+        whole: usize,
+        mut work: impl FnMut(&OwnedFd) -> rustix::io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        let io = &*self;
         loop {
-            std::task::ready!(each!(io, stream => stream.poll_write_ready(cx)))?;
-            match each!(io, stream => stream.try_io(Interest::WRITABLE, || work(io))) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => return Poll::Ready(other),
+            let Some(attached) = &self.attached else {
+                match work(&self.socket) {
+                    Err(Errno::AGAIN) => self.attach()?,
+                    Err(Errno::INTR) => {}
+                    done => return Poll::Ready(Ok(done?)),
+                }
+                continue;
+            };
+            let mut ready = ready!(readiness(attached, cx))?;
+            match work(&self.socket) {
+                Err(Errno::AGAIN) => ready.clear_ready(),
+                Err(Errno::INTR) => {}
+                done => {
+                    if done.is_ok_and(|count| count < whole) {
+                        ready.clear_ready();
+                    }
+                    return Poll::Ready(Ok(done?));
+                }
             }
         }
     }
 
-    /// Writes a prefix of `bytes` and tells its length; more follows at once, and may leave in the same packet.
-    pub fn poll_write_before_more(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        use rustix::net::{SendFlags, send};
-        self.poll_now(cx, |io| {
-            Ok(each!(io, stream => send(stream, bytes, SendFlags::MORE | SendFlags::NOSIGNAL))?)
-        })
+    /// Lets the event loop watch the socket.
+    #[cold]
+    fn attach(&mut self) -> io::Result<()> {
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.attached = Some(sys::watch(&self.socket, both)?);
+        Ok(())
     }
 
     /// Waits until something can be written.
     pub fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, stream => stream.poll_write_ready(cx))
+        match &self.attached {
+            // Never found full so far.
+            None => Poll::Ready(Ok(())),
+            Some(attached) => attached.poll_write_ready(cx).map_ok(|_| ()),
+        }
     }
 
     /// Whether the peer has reset the connection, or the network has given it up.
     pub fn has_failed(&self) -> bool {
-        each!(self, stream => socket2::SockRef::from(stream).take_error()).is_ok_and(|error| error.is_some())
+        !matches!(rustix::net::sockopt::socket_error(&self.socket), Ok(Ok(())))
     }
 
     /// Says that nothing more will be written (TCP: sends FIN).
     pub fn finish_writing(&self) {
-        let _ = each!(self, stream => rustix::net::shutdown(stream, rustix::net::Shutdown::Write));
+        let _ = rustix::net::shutdown(&self.socket, Shutdown::Write);
     }
 
     /// Whether bytes wait to be read.
     pub fn has_unread(&self) -> bool {
-        use rustix::net::{RecvFlags, recv};
         let mut byte = [0_u8];
-        let look = each!(self, stream => recv(stream, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT));
+        let look = rustix::net::recv(&self.socket, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT);
         look.is_ok_and(|(count, _)| count > 0)
     }
 
     /// Makes the close of this connection a reset, which throws away what was written and not yet sent.
     pub fn reset_on_close(&self) {
-        let _ = each!(self, stream => socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)));
+        let _ = rustix::net::sockopt::set_socket_linger(&self.socket, Some(Duration::ZERO));
     }
 
     /// The address on which this connection was accepted; `None` on a unix socket.
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Tcp(stream) => stream.local_addr().ok(),
-            Self::Unix(_) => None,
-        }
+        rustix::net::getsockname(&self.socket).ok()?.try_into().ok()
     }
 }
 
 impl AsFd for Transport {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        each!(self, stream => stream.as_fd())
+        self.socket.as_fd()
     }
 }

@@ -24,7 +24,7 @@ use crate::http::validators::Identity;
 
 /// How long a worker answers from an entry without asking the file system. FILE-7 allows 1 s; the look itself and a
 /// busy worker need some of that.
-pub const FRESH: Duration = Duration::from_millis(500);
+pub const FRESH: Duration = Duration::from_millis(800);
 /// How long while a look that would block is under way.
 pub const STALE: Duration = Duration::from_millis(900);
 

@@ -3,13 +3,12 @@
 
 use std::collections::HashSet;
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
 use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
 
-use crate::disk;
+use crate::disk::{self, Descriptor};
 use crate::http::negotiate::Coding;
 use crate::http::validators::Identity;
 use crate::pool::Pool;
@@ -66,7 +65,7 @@ pub enum Making {
     /// Memory.
     OfBytes(Arc<[u8]>),
     /// A descriptor that must still be of this version when it has been read.
-    OfFile(Arc<OwnedFd>, Identity),
+    OfFile(Arc<Descriptor>, Identity),
 }
 
 /// What came of asking for a coding.
@@ -272,7 +271,7 @@ mod tests {
         let version = disk::identity_of(&file).unwrap();
         std::thread::sleep(crate::http::validators::STAMP_TICK);
         std::fs::write(&path, "new ".repeat(1000)).unwrap();
-        assert!(Making::OfFile(Arc::new(file.into()), version).read().is_none());
+        assert!(Making::OfFile(Arc::new(Descriptor::new(file.into(), None)), version).read().is_none());
         std::fs::remove_file(path).unwrap();
     }
 }

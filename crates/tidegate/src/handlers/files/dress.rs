@@ -9,6 +9,7 @@ use super::cache::{Coded, Content, Entry, Representation};
 use super::codings;
 use super::resolve::{self, Found, OpenedFile};
 use crate::clock::Millis;
+use crate::disk::Descriptor;
 use crate::http::negotiate::Coding;
 use crate::http::response::OpenFile;
 use crate::http::{disposition, mime};
@@ -110,8 +111,8 @@ impl Look {
             resolve::Content::Behind { fd, whole, slow } => {
                 let whole = whole.map(Rc::new);
                 let memory = whole.as_ref().map_or_else(Weak::new, Rc::downgrade);
-                let closer = slow.then(|| pool.clone());
-                Content::File(Rc::new(OpenFile { fd: Arc::new(fd), identity, memory, closer }), whole)
+                let fd = Arc::new(Descriptor::new(fd, slow.then(|| pool.clone())));
+                Content::File(Rc::new(OpenFile { fd, identity, memory }), whole)
             }
         };
         let fields = self.fields(&etag, modified, coding);

@@ -2,10 +2,14 @@
 
 use std::io;
 use std::ops::Range;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::rc::Rc;
 use std::sync::Once;
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// `SIOCOUTQ` of `linux/sockios.h`: bytes in the send queue that the peer has not acknowledged.
 const SIOCOUTQ: rustix::ioctl::Opcode = 0x5411;
@@ -104,6 +108,38 @@ pub fn while_nobody_writes<T>(file: impl AsFd, work: impl FnOnce() -> T) -> io::
         Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Lets the kernel keep connections to `listener` that have sent nothing for `time`, in whole seconds.
+///
+/// # Errors
+/// Whatever `setsockopt` reports.
+pub fn defer_accept(listener: impl AsFd, time: Duration) -> io::Result<()> {
+    let seconds = libc::c_int::try_from(time.as_secs()).unwrap_or(libc::c_int::MAX);
+    // SAFETY: TCP_DEFER_ACCEPT reads one int, which is alive across the call (man 7 tcp).
+    #[allow(unsafe_code)]
+    let done = unsafe {
+        libc::setsockopt(
+            listener.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_DEFER_ACCEPT,
+            (&raw const seconds).cast(),
+            libc::socklen_t::try_from(size_of::<libc::c_int>()).unwrap_or(4),
+        )
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Lets the event loop of this thread watch `socket`.
+///
+/// # Errors
+/// When its epoll refuses the descriptor.
+pub fn watch(socket: &Rc<OwnedFd>, interest: Interest) -> io::Result<AsyncFd<Rc<OwnedFd>>> {
+    // SAFETY: what is registered shares in owning the descriptor, so that stays open and the same until it is not
+    // registered any more.
+    #[allow(unsafe_code)]
+    let watched = unsafe { AsyncFd::register_with_interest(Rc::clone(socket), interest) };
+    watched.map_err(Into::into)
 }
 
 /// Most bytes that a TCP socket of this machine holds unread, unless its owner asks for more: the last number of
