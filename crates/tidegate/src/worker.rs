@@ -21,7 +21,7 @@ use crate::conn::local::Local;
 use crate::http::host::Here;
 use crate::limits::Admission;
 use crate::net::listener::Bound;
-use crate::net::{Listener, Peer, Transport};
+use crate::net::{Listener, Peer, Transport, sys};
 use crate::site::{Services, Site};
 use crate::telemetry::log::LogWriter;
 use crate::telemetry::{Recorder, Tally};
@@ -34,6 +34,9 @@ const BACKOFF_MAX: Duration = Duration::from_millis(200);
 const ACCEPT_LOG_GAP: Duration = Duration::from_secs(10);
 /// Every so many ticks a worker says at DEBUG what it does.
 const STATE_EVERY: u64 = 10;
+
+/// When so many connections were open and half of them are gone, their memory goes back to the system.
+const CROWD: usize = 256;
 
 /// What a worker is told while it runs.
 #[derive(Clone, Debug)]
@@ -151,15 +154,25 @@ fn reload(local: &Local, settings: &Settings, services: &Services) {
     local.swap_site(Site::new(settings, services));
 }
 
-/// Keeps time for a worker: deadlines, the `Date` field, and log lines that wait to be handed over.
+/// Keeps time for a worker: deadlines, the `Date` field, log lines that wait to be handed over, and memory that is not
+/// needed any more.
 async fn tick(local: Rc<Local>) {
+    let mut peak = 0;
     for count in 1_u64.. {
         tokio::time::sleep(TICK).await;
         local.clock.refresh();
         local.deadlines.tick(local.clock.now());
         local.recorder.flush();
         if count % STATE_EVERY == 0 {
-            local.recorder.tell_state(local.deadlines.live());
+            let live = local.deadlines.live();
+            local.recorder.tell_state(live);
+            peak = peak.max(live);
+            if peak >= CROWD
+                && live < peak / 2
+                && local.site().pool.run_spare("tidying up", sys::give_memory_back)
+            {
+                peak = live;
+            }
         }
     }
 }

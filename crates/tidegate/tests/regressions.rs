@@ -119,3 +119,43 @@ fn run_5_no_time_to_drain_is_enough_where_nothing_is_open() {
     server.signal("TERM");
     assert_eq!(server.wait().code(), Some(0));
 }
+
+/// What was compressed of a file that somebody had open for writing, and might change unseen, was kept for ever.
+#[test]
+fn file_7_a_file_that_is_being_written_is_never_served_in_a_coding() {
+    let setup = Setup::new().file("page.html", "<p>the tide comes in</p>".repeat(200));
+    let writer = std::fs::File::options().append(true).open(setup.root().join("page.html")).unwrap();
+    let server = setup.start();
+    let coding = || {
+        let response = server.request("GET /page.html HTTP/1.1\r\nAccept-Encoding: gzip\r\n", b"");
+        assert_eq!(response.status, 200);
+        response.field("content-encoding").map(str::to_owned)
+    };
+    for _ in 0..5 {
+        assert_eq!(coding(), None);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    drop(writer);
+    eventually("it is coded when the writer is gone", || coding().as_deref() == Some("gzip"));
+}
+
+/// Somebody who has a file for himself, as Samba does for its clients, and lets go of it when asked, got it answered 500.
+#[test]
+fn file_1_a_file_leased_to_somebody_is_served_when_he_lets_go() {
+    let setup = Setup::new().file("page.html", "page");
+    let script = "import fcntl,os,signal,sys,time\n\
+        f=open(sys.argv[1],'r+b')\n\
+        def let_go(*_): time.sleep(0.1); f.close(); os._exit(0)\n\
+        signal.signal(signal.SIGIO,let_go)\n\
+        fcntl.fcntl(f,fcntl.F_SETLEASE,fcntl.F_WRLCK)\n\
+        open(sys.argv[1]+'.leased','w').close()\n\
+        while True: signal.pause()";
+    let path = setup.root().join("page.html");
+    let mut holder = Command::new("python3").arg("-c").arg(script).arg(&path).spawn().unwrap();
+    eventually("it is leased", || path.with_extension("html.leased").exists());
+    let server = setup.start();
+    let response = server.get("/page.html");
+    let _ = holder.kill();
+    let _ = holder.wait();
+    assert_eq!((response.status, response.text().as_str()), (200, "page"));
+}

@@ -162,9 +162,9 @@ impl Connection {
         self.served <= 1
     }
 
-    /// Bytes that are attached behind what is encoded.
-    pub(super) fn attached_len(&self) -> usize {
-        self.attached.as_ref().map_or(0, |(_, part)| part.len())
+    /// Bytes that are encoded and not yet sent.
+    pub(super) fn waiting(&self) -> usize {
+        self.out.len() + self.attached.as_ref().map_or(0, |(_, part)| part.len())
     }
 
     /// Refuses what could not be read as a request, and closes.

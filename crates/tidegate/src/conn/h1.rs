@@ -180,7 +180,7 @@ impl Connection {
     /// Closes: at once where the client expects no more and sends no more, else politely.
     async fn goodbye(&mut self, mut input: Buffer) {
         let nothing_more = self.client_closes && input.is_empty() && self.proto.body_finished();
-        let leaves_at_once = self.is_first_answer() && self.out.len() + self.attached_len() <= INITIAL_WINDOW;
+        let leaves_at_once = self.is_first_answer() && (1..=INITIAL_WINDOW).contains(&self.waiting());
         self.local.buffers.give_back(&mut input);
         self.in_request = true;
         if self.flush().await.is_ok() && !(nothing_more && (leaves_at_once || self.all_left())) {

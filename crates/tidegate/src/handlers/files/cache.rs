@@ -28,6 +28,9 @@ pub const FRESH: Duration = Duration::from_millis(800);
 /// How long while a look that would block is under way.
 pub const STALE: Duration = Duration::from_millis(900);
 
+/// How often a file that has no coding, and is of a type that hardly ever has one, is asked for one beside it.
+const BESIDE: Duration = Duration::from_secs(10);
+
 /// Files that one worker expects to remember.
 const FILES: usize = 4096;
 /// Names that lead nowhere that one worker remembers. They have a cache of their own: a scan for a million of them
@@ -49,6 +52,8 @@ pub struct Entry {
     pub negotiable: bool,
     /// When it was last compared with the file system.
     pub checked: Cell<Millis>,
+    /// When the files beside it were.
+    pub beside_checked: Cell<Millis>,
 }
 
 /// One coding of a file.
@@ -177,6 +182,12 @@ impl Entry {
     /// Whether it may be used at `now` while it is looked at.
     pub fn is_usable(&self, now: Millis) -> bool {
         now < self.checked.get().after(STALE) && self.plain.is_as_promised()
+    }
+
+    /// Whether it is time at `now` to look for files beside it again.
+    pub fn is_beside_due(&self, now: Millis) -> bool {
+        let after = if self.negotiable { FRESH } else { BESIDE };
+        now >= self.beside_checked.get().after(after)
     }
 
     /// `coding`, if it is there.

@@ -46,6 +46,8 @@ impl Dress {
             && (codings::LEAST..=codings::MOST).contains(&size)
             && mime::is_worth_coding(own_type);
         let negotiable = worth_coding || found.beside.iter().any(Option::is_some);
+        // What may change unseen must not be kept in another form either.
+        let worth_coding = worth_coding && found.file.settled;
         let look = Look {
             kind: self.media_type.unwrap_or(if attached { mime::UNKNOWN } else { own_type }),
             disposition: attached.then(|| disposition::attachment(&served)),
@@ -62,6 +64,7 @@ impl Dress {
             worth_coding,
             negotiable,
             checked: Cell::new(now),
+            beside_checked: Cell::new(now),
         }
     }
 

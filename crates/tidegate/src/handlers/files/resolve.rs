@@ -9,7 +9,7 @@
 
 use std::borrow::Cow;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -33,8 +33,13 @@ const READ_TRIES: usize = 4;
 const QUIET_TRIES: usize = 6;
 
 /// How often a look-up beneath the root is tried again: the kernel gives up on a link with `..` in it whenever
-/// anything on the machine was renamed meanwhile (openat2(2), `EAGAIN`).
+/// anything on the machine was renamed meanwhile, and on a file that somebody has leased until the lease is broken
+/// (openat2(2), open(2), `EAGAIN`).
 const OPEN_TRIES: usize = 1000;
+/// So many of those follow at once; the others wait in between.
+const OPEN_TRIES_AT_ONCE: usize = 500;
+/// For so long.
+const OPEN_PAUSE: Duration = Duration::from_millis(1);
 
 /// How far a look-up may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,11 +204,15 @@ pub(super) fn open_beneath(
         return open(beneath | ResolveFlags::CACHED);
     }
     let mut opened = open(beneath);
-    for _ in 1..OPEN_TRIES {
+    for tries in 1..OPEN_TRIES {
         if !matches!(opened, Err(Errno::AGAIN)) {
             break;
         }
-        std::thread::yield_now();
+        // A rename is over in a moment; whoever holds the file for itself takes longer to let go.
+        match tries {
+            ..OPEN_TRIES_AT_ONCE => std::thread::yield_now(),
+            _ => std::thread::sleep(OPEN_PAUSE),
+        }
         opened = open(beneath);
     }
     opened

@@ -139,7 +139,7 @@ impl Shelf {
 
     /// A stale entry: is the file still what it was?
     fn look_again(&self, entry: Rc<Entry>, name: &str, now: Millis) -> Find {
-        match self.is_still(&entry, name) {
+        match self.is_still(&entry, name, now) {
             Ok(true) => {
                 entry.checked.set(now);
                 Find::File(entry)
@@ -149,16 +149,19 @@ impl Shelf {
         }
     }
 
-    fn is_still(&self, entry: &Entry, name: &str) -> Result<bool, WouldBlock> {
+    fn is_still(&self, entry: &Entry, name: &str, now: Millis) -> Result<bool, WouldBlock> {
         let identify = |name: &str| resolve::identify(self.root.as_fd(), name);
         if identify(&resolve::file_name(name))? != Some(entry.plain.identity) || !entry.plain.is_as_promised()
         {
             return Ok(false);
         }
-        for coding in Coding::ALL.into_iter().filter(|_| self.dress.codings) {
-            if !entry.has_beside(coding, identify(&resolve::coded_name(name, coding))?) {
-                return Ok(false);
+        if self.dress.codings && entry.is_beside_due(now) {
+            for coding in Coding::ALL {
+                if !entry.has_beside(coding, identify(&resolve::coded_name(name, coding))?) {
+                    return Ok(false);
+                }
             }
+            entry.beside_checked.set(now);
         }
         Ok(true)
     }

@@ -151,6 +151,17 @@ pub fn largest_receive_queue() -> u64 {
     setting.split_whitespace().last().and_then(|most| most.parse().ok()).unwrap_or(DEFAULT)
 }
 
+/// Gives free memory back to the system: the allocator keeps what it was given by default. Takes some milliseconds, in which
+/// other threads may wait for memory.
+pub fn give_memory_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim touches only memory that nobody owns (man 3 malloc_trim); it is safe to call from any thread.
+    #[allow(unsafe_code)]
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Raises the soft limit of open files to the hard one and returns it; `None` means unlimited.
 pub fn raise_file_limit() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
