@@ -34,11 +34,13 @@ pub struct Arrival {
 #[inline]
 pub fn handle<'b>(site: &'b Site, request: &Request<'b>, arrival: Arrival) -> Reply<'b> {
     let answer = catch_unwind(AssertUnwindSafe(|| judge(site, request, arrival)));
-    let request = *request;
     match answer.unwrap_or_else(|_| Err(panicked())) {
         Ok(Reply::Now(Ok(response))) => Reply::Now(response),
-        Ok(answer) => isolated(answer).map(move |outcome| finish(site, outcome, &request, arrival)),
-        Err(reject) => Reply::Now(refuse(site, &reject, &request, arrival)),
+        Ok(Reply::Now(Err(reject))) | Err(reject) => Reply::Now(refuse(site, &reject, request, arrival)),
+        Ok(answer) => {
+            let request = *request;
+            isolated(answer).map(move |outcome| finish(site, outcome, &request, arrival))
+        }
     }
 }
 

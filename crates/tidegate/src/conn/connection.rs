@@ -177,6 +177,16 @@ impl Connection {
         self.record(&exchange);
     }
 
+    /// Writes down an exchange that took no time worth telling; the clock is asked only where that is told.
+    #[inline]
+    pub(super) fn record_at_once(&mut self, exchange: &Exchange<'_>) {
+        if self.local.recorder.tells_time() {
+            self.record(exchange);
+        } else {
+            self.local.recorder.record(exchange, exchange.started, self.now);
+        }
+    }
+
     pub(super) fn record(&mut self, exchange: &Exchange<'_>) {
         let ended = Instant::now();
         // From here on the connection is idle, however long the answer took.

@@ -158,7 +158,7 @@ impl Connection {
         match pipeline::handle(site, &request, arrival) {
             Reply::Now(response) if request.body == BodyLength::None && response.body.bytes().is_some() => {
                 self.encode(site, &response, &mut exchange);
-                self.record(&exchange);
+                self.record_at_once(&exchange);
                 match self.proto.after_answer() {
                     Next::Head => Step::Next(head.consumed),
                     _ => Step::Last(head.consumed),

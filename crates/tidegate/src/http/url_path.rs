@@ -12,6 +12,8 @@ use super::reject::{Code, Reject};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UrlPath<'b> {
     decoded: Cow<'b, str>,
+    /// Whether it was seen at a glance that a file may have it.
+    plain: bool,
     /// An encoded slash is a legal byte of a segment, but no file name can hold it.
     holds_slash: bool,
 }
@@ -40,7 +42,7 @@ impl<'b> UrlPath<'b> {
     #[inline]
     pub fn parse(path: &'b [u8]) -> Result<Self, Reject> {
         match plain(path) {
-            Some(plain) => Ok(Self { decoded: Cow::Borrowed(plain), holds_slash: false }),
+            Some(plain) => Ok(Self { decoded: Cow::Borrowed(plain), plain: true, holds_slash: false }),
             None => Self::decode(path),
         }
     }
@@ -60,7 +62,7 @@ impl<'b> UrlPath<'b> {
         }
         let slashes = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'/').count();
         let holds_slash = slashes(decoded.as_bytes()) != slashes(path);
-        Ok(Self { decoded: Cow::Owned(decoded), holds_slash })
+        Ok(Self { decoded: Cow::Owned(decoded), plain: false, holds_slash })
     }
 
     /// The decoded path with its leading slash.
@@ -71,11 +73,16 @@ impl<'b> UrlPath<'b> {
 
     /// The name to open beneath the root; `None` where no file can have it: an encoded slash, an empty
     /// segment, or a dotfile other than `.well-known`.
+    #[inline]
     pub fn name(&self) -> Option<&str> {
+        let name = self.decoded.strip_prefix('/')?;
+        if self.plain { Some(name) } else { self.judge_name(name) }
+    }
+
+    fn judge_name<'n>(&self, name: &'n str) -> Option<&'n str> {
         if self.holds_slash {
             return None;
         }
-        let name = self.decoded.strip_prefix('/')?;
         let inner = name.strip_suffix('/').unwrap_or(name);
         let servable =
             |segment: &str| !segment.is_empty() && (!segment.starts_with('.') || segment == ".well-known");
@@ -83,7 +90,8 @@ impl<'b> UrlPath<'b> {
     }
 }
 
-/// The path as text, where one look finds nothing that needs a second: the common case.
+/// The path as text, where one look finds nothing that needs a second, and no segment that is empty or begins with a
+/// dot: the common case.
 fn plain(path: &[u8]) -> Option<&str> {
     let mut previous = b' ';
     for &byte in path {

@@ -76,6 +76,12 @@ impl Recorder {
         self.access.set(settings.access != AccessFormat::Off && settings.level >= log::LevelFilter::Info);
     }
 
+    /// Whether anybody reads how long an exchange took.
+    #[inline]
+    pub fn tells_time(&self) -> bool {
+        self.access.get()
+    }
+
     /// Counts and writes down `exchange`, which ended at `now` (the same moment as `ended`).
     #[inline]
     pub fn record(&self, exchange: &Exchange<'_>, ended: Instant, now: Millis) {

@@ -8,12 +8,13 @@
 //! ```
 
 use std::cell::{Cell, RefCell};
+use std::hash::RandomState;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use quick_cache::Weighter;
-use quick_cache::unsync::Cache;
+use quick_cache::unsync::{Cache, DefaultLifecycle};
+use quick_cache::{UnitWeighter, Weighter};
 
 use super::codings::Making;
 use crate::clock::Millis;
@@ -101,7 +102,8 @@ pub enum Content {
 #[derive(Debug)]
 pub struct FileCache {
     files: RefCell<Cache<String, Rc<Entry>, Weigh>>,
-    missing: RefCell<Cache<String, Millis>>,
+    /// Whoever asks chooses these names, so they are hashed with care: nobody shall find many that collide.
+    missing: RefCell<Cache<String, Millis, UnitWeighter, RandomState>>,
 }
 
 /// Bounds of one cache.
@@ -233,7 +235,13 @@ impl FileCache {
         let weigh = Weigh { descriptor: room.memory / room.descriptors.max(1) };
         Self {
             files: RefCell::new(Cache::with_weighter(FILES, room.memory, weigh)),
-            missing: RefCell::new(Cache::new(MISSING)),
+            missing: RefCell::new(Cache::with(
+                MISSING,
+                MISSING as u64,
+                UnitWeighter,
+                RandomState::new(),
+                DefaultLifecycle::default(),
+            )),
         }
     }
 
