@@ -4,6 +4,7 @@
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::SystemTime;
 
 use rustix::fs::{AtFlags, FileType, MemfdFlags, SealFlags, Statx, StatxFlags};
@@ -143,14 +144,25 @@ impl Drop for Descriptor {
 
 /// Bytes in a file of memory that nobody can change: what is sent from it by reference stays what it was.
 #[derive(Debug)]
-pub struct Sealed(OwnedFd);
+pub struct Sealed {
+    fd: OwnedFd,
+    length: usize,
+}
+
+/// Sealed bytes of this process, and how many there may be: twice what all caches hold, for those that are still being
+/// sent when a cache has let go of them.
+static SEALED: AtomicUsize = AtomicUsize::new(0);
+const SEALED_MOST: usize = 256 * 1024 * 1024;
 
 impl Sealed {
     /// A copy of `bytes`.
     ///
     /// # Errors
-    /// Where there is no descriptor or no memory left.
+    /// Where there is no descriptor or no memory left, `NOMEM` also beyond a bound of our own.
     pub fn new(bytes: &[u8]) -> rustix::io::Result<Self> {
+        if SEALED.load(Relaxed).saturating_add(bytes.len()) > SEALED_MOST {
+            return Err(Errno::NOMEM);
+        }
         let fd = rustix::fs::memfd_create("tidegate", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         let mut written = 0;
         while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
@@ -160,13 +172,32 @@ impl Sealed {
             &fd,
             SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL,
         )?;
-        Ok(Self(fd))
+        SEALED.fetch_add(bytes.len(), Relaxed);
+        Ok(Self { fd, length: bytes.len() })
+    }
+}
+
+impl Sealed {
+    /// How many bytes there are.
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+}
+
+impl Drop for Sealed {
+    fn drop(&mut self) {
+        SEALED.fetch_sub(self.length, Relaxed);
     }
 }
 
 impl AsFd for Sealed {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.fd.as_fd()
     }
 }
 

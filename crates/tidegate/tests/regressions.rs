@@ -159,3 +159,38 @@ fn file_1_a_file_leased_to_somebody_is_served_when_he_lets_go() {
     let _ = holder.wait();
     assert_eq!((response.status, response.text().as_str()), (200, "page"));
 }
+
+/// A log that was appended to all the time was cut in the middle, though it had been read whole.
+#[test]
+fn file_3_a_log_that_grows_is_sent_as_it_was_read() {
+    let setup = Setup::new().file("growing.log", vec![b'a'; 300_000]);
+    let mut log = std::fs::File::options().append(true).open(setup.root().join("growing.log")).unwrap();
+    let server = setup.start();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                std::io::Write::write_all(&mut log, b"aaaaaaaaaaaaaaa\n").unwrap();
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        for _ in 0..8 {
+            let response = server.get("/growing.log");
+            assert_eq!(response.status, 200);
+            assert!(response.body.len() >= 300_000 && response.body.starts_with(b"aaaa"));
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+/// A folder called `index.html` was redirected to for ever.
+#[test]
+fn file_9_a_folder_called_index_is_no_page() {
+    let setup = Setup::new().args(&["--spa"]).file("index.html/inner.html", "inner");
+    let server = setup.start();
+    for target in ["/", "/index.html", "/some/page"] {
+        let response = server.request(&format!("GET {target} HTTP/1.1\r\nAccept: text/html\r\n"), b"");
+        assert_eq!(response.status, 404, "{target}");
+    }
+    assert_eq!(server.get("/index.html/inner.html").text(), "inner");
+}

@@ -13,7 +13,8 @@ pub(super) const FUZZ: Tool = Tool::from_crate("cargo-fuzz", "0.13.2", &["--debu
 pub(super) const NIGHTLY: Tool = Tool::rustup("nightly");
 
 /// In the order of installing: npm comes before what npm brings.
-const TOOLS: [Tool; 14] = [
+const TOOLS: [Tool; 16] = [
+    Tool::debian("brotli", "brotli"),
     // libFuzzer is written in C++.
     Tool::debian("c++", "g++"),
     Tool::debian("curl", "curl"),
@@ -22,6 +23,7 @@ const TOOLS: [Tool; 14] = [
     Tool::debian("mkfs.ext4", "e2fsprogs"),
     Tool::debian("strace", "strace"),
     Tool::debian("python3", "python3"),
+    Tool::debian("zstd", "zstd"),
     CHROMIUM,
     NODE,
     Tool::debian("npm", "npm"),

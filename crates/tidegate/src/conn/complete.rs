@@ -91,6 +91,7 @@ impl Connection {
             return Ok(());
         }
         let (bytes, result) = match &response.body {
+            Body::Sealed(bytes) => send_file::sealed(self, bytes).await,
             Body::File(file, range) => send_file::part(self, site, file, range.clone()).await,
             Body::Parts(file, parts) => send_file::parts(self, site, file, parts).await,
             _ => return Ok(()),

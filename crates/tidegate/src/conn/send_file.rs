@@ -25,8 +25,9 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::connection::{Connection, Gone};
+use super::deadline::TICK;
 use super::send::Watch;
-use crate::disk::{self, Descriptor, WouldBlock};
+use crate::disk::{self, Descriptor, Sealed, WouldBlock};
 use crate::http::response::{OpenFile, Parts};
 use crate::net::{Transport, sys};
 use crate::site::Site;
@@ -35,7 +36,7 @@ use crate::site::Site;
 const ON_ITS_WAY: u64 = 1024 * 1024;
 /// The last piece of a file of which some was sent by reference.
 const LAST: u64 = 64 * 1024;
-/// How often the socket is asked whether it has drained that far.
+/// How soon the socket is asked whether it has drained that far.
 const DRAIN_POLL: Duration = Duration::from_millis(5);
 /// The part of a file that is sent by reference after one look whether it is in memory.
 const WINDOW: u64 = 1024 * 1024;
@@ -84,6 +85,41 @@ pub(super) async fn parts(
     }
     connection.out.extend_from_slice(&parts.end);
     (sent + parts.end.len() as u64, connection.flush().await)
+}
+
+/// Sends all of `bytes` behind what is encoded, and tells how many went out.
+pub(super) async fn sealed(connection: &mut Connection, bytes: &Sealed) -> (u64, Result<(), Gone>) {
+    let (mut offset, mut watch) = (0, Watch::new());
+    if connection.flush_before_more().await.is_err() {
+        return (0, Err(Gone));
+    }
+    let end = bytes.len() as u64;
+    let result = by_reference(connection, &mut watch, &mut offset, end, || Some(bytes)).await;
+    (offset, result)
+}
+
+/// Sends from the memory that `memory` gives up to `end`, or until it gives none any more.
+async fn by_reference<S: std::ops::Deref<Target = Sealed>>(
+    connection: &mut Connection,
+    watch: &mut Watch,
+    offset: &mut u64,
+    end: u64,
+    memory: impl Fn() -> Option<S>,
+) -> Result<(), Gone> {
+    let Connection { io, slot, local, .. } = connection;
+    poll_fn(|cx| {
+        while *offset < end {
+            let Some(memory) = memory() else { break };
+            let left = usize::try_from(end - *offset).unwrap_or(usize::MAX);
+            match io.poll_sendfile(cx, memory.as_fd(), offset, left) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Gone)),
+                Poll::Ready(Ok(count)) => watch.add(count),
+                Poll::Pending => return watch.wait(cx, io, slot, &local.clock).map(Err),
+            }
+        }
+        Poll::Ready(Ok(()))
+    })
+    .await
 }
 
 struct Transfer<'a> {
@@ -136,20 +172,7 @@ impl<'a> Transfer<'a> {
     /// Sends from sealed memory up to `end`, or until there is none any more.
     async fn send_sealed(&mut self, end: u64) -> Result<(), Gone> {
         let Self { connection, file, offset, watch, .. } = self;
-        let Connection { io, slot, local, .. } = &mut **connection;
-        poll_fn(|cx| {
-            while *offset < end {
-                let Some(memory) = file.memory.upgrade() else { break };
-                let left = usize::try_from(end - *offset).unwrap_or(usize::MAX);
-                match io.poll_sendfile(cx, memory.as_fd(), offset, left) {
-                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Gone)),
-                    Poll::Ready(Ok(count)) => watch.add(count),
-                    Poll::Pending => return watch.wait(cx, io, slot, &local.clock).map(Err),
-                }
-            }
-            Poll::Ready(Ok(()))
-        })
-        .await
+        by_reference(connection, watch, offset, end, || file.memory.upgrade()).await
     }
 
     /// Sends by reference up to `end`, window by window.
@@ -259,12 +282,15 @@ impl<'a> Transfer<'a> {
     /// Waits until the peer's kernel has so much of the copies that nothing sent by reference is left to be read there.
     async fn drain(&mut self) -> Result<(), Gone> {
         let io = &self.connection.io;
+        let mut pause = DRAIN_POLL;
         while sys::unsent(io).unwrap_or(0) > ON_ITS_WAY {
             if io.has_failed() {
                 return Err(Gone);
             }
             self.watch.judge(io, self.connection.local.clock.now())?;
-            tokio::time::sleep(DRAIN_POLL).await;
+            tokio::time::sleep(pause).await;
+            // A peer that takes its time is looked at less often.
+            pause = (2 * pause).min(TICK);
         }
         Ok(())
     }

@@ -32,6 +32,7 @@ max_connections = 300
 
 [files]
 root = "site"
+listing = true
 
 [uploads]
 dir = "uploads"
@@ -40,16 +41,21 @@ dir = "uploads"
 file = "server.log"
 "#;
 
-/// The site that is served: names of the bundled one, and a folder.
-const PAGES: [(&str, &str); 4] = [
+/// The site that is served: names of the bundled one, a folder with an index and one without.
+const PAGES: [(&str, &str); 6] = [
     ("index.html", "<!doctype html>\n<title>tidegate</title>\n<h1>Multi-threaded HTTP Server Running</h1>\n"),
     ("sample.txt", "The tide comes in, the gate decides.\n"),
     ("sample.json", "{\"name\": \"tidegate\", \"threads\": 2}\n"),
     ("tides/index.html", "<!doctype html>\n<title>Tides</title>\n<h1>High water at noon</h1>\n"),
+    ("harbour/boats.txt", "Four boats.\n"),
+    ("harbour/chart.txt", "Keep between the buoys.\n"),
 ];
 
 /// The smallest picture: its signature is all that the tour looks at.
 const PICTURE: &[u8] = b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR";
+
+/// Lines of the page that is worth a coding: some kilobytes of text.
+const LONG_LINES: u32 = 200;
 
 /// Lines of the large file.
 const LARGE_LINES: u32 = 160_000;
@@ -246,12 +252,16 @@ impl Drop for Folder {
 }
 
 fn lay_out(folder: &Path) -> io::Result<()> {
-    fs::create_dir_all(folder.join("site/tides"))?;
+    for name in ["site/tides", "site/harbour"] {
+        fs::create_dir_all(folder.join(name))?;
+    }
     fs::write(folder.join("tidegate.toml"), CONFIG)?;
     for (name, content) in PAGES {
         fs::write(folder.join("site").join(name), content)?;
     }
     fs::write(folder.join("site/logo.png"), PICTURE)?;
+    let long: String = (0..LONG_LINES).map(|number| format!("<p>Tide {number} came in.</p>\n")).collect();
+    fs::write(folder.join("site/about.html"), format!("<!doctype html>\n<title>Tides</title>\n{long}"))?;
     let large: String = (0..LARGE_LINES).map(|number| format!("{number:07}\n")).collect();
     fs::write(folder.join("site/banner.png"), large)
 }

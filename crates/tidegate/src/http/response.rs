@@ -70,6 +70,8 @@ pub enum Body {
     Owned(Vec<u8>),
     /// A part of bytes kept in memory.
     Shared(Arc<[u8]>, Range<usize>),
+    /// Bytes made for this response that are too many to be held in our own memory for a slow client.
+    Sealed(Rc<Sealed>),
     /// A part of an open file.
     File(Rc<OpenFile>, Range<u64>),
     /// Several parts of an open file.
@@ -95,6 +97,8 @@ pub struct OpenFile {
     /// The whole content, while a cache holds it. A slow client must not keep it alive, or memory would grow with
     /// the number of files that are being sent.
     pub memory: Weak<Sealed>,
+    /// The same for a file that no cache remembers, since it changes all the time: what was read of it is sent whole.
+    pub held: Option<Rc<Sealed>>,
 }
 
 impl Parts {
@@ -114,6 +118,7 @@ impl Body {
             Self::Static(text) => Some(text.len() as u64),
             Self::Owned(bytes) => Some(bytes.len() as u64),
             Self::Shared(_, range) => Some(range.len() as u64),
+            Self::Sealed(bytes) => Some(bytes.len() as u64),
             Self::File(_, range) => Some(range.end.saturating_sub(range.start)),
             Self::Parts(_, parts) => Some(parts.length()),
         }
@@ -127,7 +132,7 @@ impl Body {
             Self::Static(text) => Some(text.as_bytes()),
             Self::Owned(bytes) => Some(bytes),
             Self::Shared(bytes, range) => Some(bytes.get(range.clone()).unwrap_or_default()),
-            Self::File(..) | Self::Parts(..) => None,
+            Self::Sealed(_) | Self::File(..) | Self::Parts(..) => None,
         }
     }
 }

@@ -30,9 +30,13 @@ impl Identity {
         (self.size, self.modified) == (later.size, later.modified)
     }
 
-    /// Whether it was modified at the same time as `other`, or later.
+    /// Whether it was modified at the same time as `other`, or later. A tool that copies the time of one file to
+    /// another in whole seconds, as brotli(1) does, means the same time.
     pub fn is_no_older_than(&self, other: &Self) -> bool {
-        self.modified >= other.modified
+        match self.modified {
+            (second, 0) => second >= other.modified.0,
+            modified => modified >= other.modified,
+        }
     }
 
     /// The strong entity-tag with its quotes.
@@ -96,6 +100,21 @@ mod tests {
         assert!(FILE.has_the_bytes_of(&Identity { changed: (2_000, 0), ..FILE }));
         assert!(!FILE.has_the_bytes_of(&Identity { modified: (1_000, 6), ..FILE }));
         assert!(!FILE.has_the_bytes_of(&Identity { size: 2, ..FILE }));
+    }
+
+    #[test]
+    fn file_6_a_time_in_whole_seconds_is_no_older_than_its_second() {
+        let at = |modified| Identity { modified, ..FILE };
+        for (coded, file, holds) in [
+            ((5, 7), (5, 7), true),
+            ((5, 8), (5, 7), true),
+            ((5, 6), (5, 7), false),
+            ((5, 0), (5, 7), true),
+            ((4, 0), (5, 7), false),
+            ((4, 9), (5, 0), false),
+        ] {
+            assert_eq!(at(coded).is_no_older_than(&at(file)), holds, "{coded:?} {file:?}");
+        }
     }
 
     #[test]

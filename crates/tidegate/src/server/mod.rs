@@ -116,6 +116,7 @@ impl Server {
         let started = Instant::now();
         let root = open_root(&settings.files.root)?;
         let (listeners, socket_files) = bind_all(&settings)?;
+        net::sys::keep_no_large_memory();
         let descriptors = net::sys::raise_file_limit();
         let (writer, log_thread) = LogWriter::start(&settings.log).map_err(StartError::Log)?;
         logging::install(&writer, &settings.log);

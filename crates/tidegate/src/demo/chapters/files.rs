@@ -1,7 +1,14 @@
-//! Files: index, types, download, redirect, conditional requests, ranges, HEAD, large files, 404 (SPEC FILE).
+//! Files: index, types, download, redirect, conditional requests, codings, ranges, HEAD, large files, listing, 404
+//! (SPEC FILE).
 
+use std::time::{Duration, Instant};
+
+use crate::demo::client::Response;
 use crate::demo::stage::Expect::{Begins, Body, Code, Field, Lacks, Length};
 use crate::demo::stage::{Act, Ask, Halt, Scope, Send, Stage, Step, check};
+
+/// How long the tour waits before it asks again for a coding that is being made.
+const RETRY: Duration = Duration::from_millis(20);
 
 pub(super) const STEPS: &[Step] = &[
     Step {
@@ -73,6 +80,12 @@ pub(super) const STEPS: &[Step] = &[
         }),
     },
     Step {
+        title: "Smaller for who can read it",
+        why: "Each coding is made once, by a thread with nothing else to do; until then a file comes as it is.",
+        scope: Scope::Site,
+        act: Act::Play(coded),
+    },
+    Step {
         title: "The first ten bytes",
         why: "Ranges let an interrupted download go on where it stopped.",
         scope: Scope::Site,
@@ -80,6 +93,19 @@ pub(super) const STEPS: &[Step] = &[
             send: Send::Request("GET /sample.txt", &["Range: bytes=0-9"], ""),
             status: 206,
             expect: &[Begins("Content-Range", "bytes 0-9/"), Length(10)],
+        }),
+    },
+    Step {
+        title: "Two parts at once",
+        why: "Each part says where it belongs, and however they overlap no byte is sent twice.",
+        scope: Scope::Site,
+        act: Act::Ask(Ask {
+            send: Send::Request("GET /sample.txt", &["Range: bytes=0-3, 2-4, -5"], ""),
+            status: 206,
+            expect: &[
+                Begins("Content-Type", "multipart/byteranges; boundary="),
+                Body("Content-Range: bytes 0-4/"),
+            ],
         }),
     },
     Step {
@@ -105,6 +131,12 @@ pub(super) const STEPS: &[Step] = &[
         act: Act::Play(large),
     },
     Step {
+        title: "What a folder holds",
+        why: "With --listing a folder without an index is a page, or JSON for programs; without, it is a 404.",
+        scope: Scope::Own("it takes a server with --listing"),
+        act: Act::Play(listing),
+    },
+    Step {
         title: "Nothing there",
         why: "A 404 is a small problem document with a stable code, and says nothing of the disk.",
         scope: Scope::Any,
@@ -128,6 +160,55 @@ fn not_modified(stage: &mut Stage<'_>) -> Result<(), Halt> {
     let date = first.field("last-modified").ok_or_else(|| Halt::failed("no Last-Modified"))?;
     stage.exchange("GET /", &[&format!("If-Modified-Since: {date}")], 304, &[])?;
     Ok(())
+}
+
+fn coded(stage: &mut Stage<'_>) -> Result<(), Halt> {
+    let plain = stage.exchange("GET /about.html", &[], 200, &["Content-Length", "ETag", "Vary"])?;
+    check(plain.field("vary") == Some("Accept-Encoding"), "no Vary: Accept-Encoding")?;
+    check(plain.field("content-encoding").is_none(), "a coding that nobody asked for")?;
+    wait_for_coding(stage)?;
+    let asked = ["Accept-Encoding: gzip;q=0.5, br"];
+    let show = ["Content-Encoding", "Content-Length", "ETag"];
+    let coded = stage.exchange("GET /about.html", &asked, 200, &show)?;
+    check(coded.field("content-encoding") == Some("br"), "it did not come in the coding that weighs most")?;
+    check(coded.field("etag") != plain.field("etag"), "two codings share one ETag")?;
+    let (from, to) = (plain.body.len(), coded.body.len());
+    check(to < from, format!("{to} bytes for {from}"))?;
+    stage.note(format!("{to} bytes instead of {from}"));
+    Ok(())
+}
+
+/// Asks until the answer is in a coding; whoever asks first gets the file as it is.
+fn wait_for_coding(stage: &Stage<'_>) -> Result<(), Halt> {
+    let request = stage.request("GET /about.html", &["Accept-Encoding: br", "Connection: close"], "");
+    let begun = Instant::now();
+    loop {
+        let mut client = stage.connect()?;
+        client.send(request.as_bytes());
+        if client.response(false)?.field("content-encoding").is_some() {
+            return Ok(());
+        }
+        let in_time = begun.elapsed() < stage.target.patience && !stage.target.stop.is_asked();
+        check(in_time, "no coding was made")?;
+        std::thread::sleep(RETRY);
+    }
+}
+
+fn listing(stage: &mut Stage<'_>) -> Result<(), Halt> {
+    let holds = |response: &Response, text: &str| {
+        check(response.text().contains(text), format!("the listing lacks {text}"))
+    };
+    let page = stage.exchange("GET /harbour/", &["Accept: text/html"], 200, &["Content-Type"])?;
+    check(page.field("content-type") == Some("text/html; charset=utf-8"), "it is no page")?;
+    holds(&page, "<a href=\"./chart.txt\">")?;
+    // Links that sort, so that no script is needed.
+    holds(&page, "<a href=\"./?sort=size&amp;order=asc\">")?;
+    let fields = ["Accept: application/json"];
+    let json = stage.exchange("GET /harbour/?sort=size&order=desc", &fields, 200, &["Content-Type"])?;
+    let listed: serde_json::Value = serde_json::from_slice(&json.body).unwrap_or_default();
+    let names: Vec<_> =
+        listed["entries"].as_array().into_iter().flatten().map(|entry| &entry["name"]).collect();
+    check(names == ["chart.txt", "boats.txt"], format!("listed are {names:?}"))
 }
 
 fn head(stage: &mut Stage<'_>) -> Result<(), Halt> {

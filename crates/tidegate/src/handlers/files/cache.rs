@@ -37,6 +37,8 @@ const FILES: usize = 4096;
 /// Names that lead nowhere that one worker remembers. They have a cache of their own: a scan for a million of them
 /// drives out no file.
 const MISSING: usize = 4096;
+/// Longer names, in bytes, are not worth remembering: nobody asks for them twice, and they would fill much memory.
+const LONGEST_MISSING: usize = 255;
 /// What an entry costs beside its content.
 const OVERHEAD: u64 = 1024;
 
@@ -51,6 +53,8 @@ pub struct Entry {
     pub worth_coding: bool,
     /// Whether what is answered depends on `Accept-Encoding`.
     pub negotiable: bool,
+    /// Whether a later change will show in its identity. Else it may be used while it is fresh, and no longer.
+    pub settled: bool,
     /// When it was last compared with the file system.
     pub checked: Cell<Millis>,
     /// When the files beside it were.
@@ -273,7 +277,9 @@ impl FileCache {
     /// Remembers that at `now` there was nothing under `name`.
     pub fn put_missing(&self, name: &str, now: Millis) {
         self.remove(name);
-        self.missing.borrow_mut().insert(name.to_owned(), now);
+        if name.len() <= LONGEST_MISSING {
+            self.missing.borrow_mut().insert(name.to_owned(), now);
+        }
     }
 
     /// Forgets what is under `name`.

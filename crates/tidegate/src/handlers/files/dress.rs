@@ -46,8 +46,9 @@ impl Dress {
             && (codings::LEAST..=codings::MOST).contains(&size)
             && mime::is_worth_coding(own_type);
         let negotiable = worth_coding || found.beside.iter().any(Option::is_some);
-        // What may change unseen must not be kept in another form either.
-        let worth_coding = worth_coding && found.file.settled;
+        let settled = found.file.settled;
+        // What may change unseen must not be kept in another form.
+        let worth_coding = worth_coding && settled;
         let look = Look {
             kind: self.media_type.unwrap_or(if attached { mime::UNKNOWN } else { own_type }),
             disposition: attached.then(|| disposition::attachment(&served)),
@@ -63,6 +64,7 @@ impl Dress {
             }),
             worth_coding,
             negotiable,
+            settled,
             checked: Cell::new(now),
             beside_checked: Cell::new(now),
         }
@@ -115,7 +117,8 @@ impl Look {
                 let whole = whole.map(Rc::new);
                 let memory = whole.as_ref().map_or_else(Weak::new, Rc::downgrade);
                 let fd = Arc::new(Descriptor::new(fd, slow.then(|| pool.clone())));
-                Content::File(Rc::new(OpenFile { fd, identity, memory }), whole)
+                let held = whole.clone().filter(|_| !file.settled);
+                Content::File(Rc::new(OpenFile { fd, identity, memory, held }), whole)
             }
         };
         let fields = self.fields(&etag, modified, coding);

@@ -14,6 +14,7 @@ pub mod order;
 pub mod page;
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{AtFlags, Dir, FileType, OFlags, Statx, StatxFlags};
@@ -21,8 +22,9 @@ use rustix::fs::{AtFlags, Dir, FileType, OFlags, Statx, StatxFlags};
 pub use self::json::to_json;
 pub use self::order::{Key, Order};
 pub use self::page::to_html;
-use super::resolve::{Effort, open_beneath};
+use super::resolve::{Effort, SMALL, open_beneath};
 use crate::clock::Utc;
+use crate::disk::Sealed;
 use crate::http::Response;
 use crate::http::response::{Body, Fields};
 
@@ -71,13 +73,26 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// The response with a listing as [`write`] wrote it.
-    pub fn response(self, text: Vec<u8>) -> Response {
+    /// The response with a listing as [`write`] wrote it; `None` where too many large ones wait for slow clients.
+    pub fn response(self, text: Written) -> Option<Response> {
         let own = if self.json { json::FIELDS.to_owned() } else { page::fields() };
         // A folder has no validators: what it holds is asked for anew each time.
         let fields = format!("{own}Vary: Accept\r\nCache-Control: no-cache\r\n");
-        Response::new(200, Fields::Owned(fields.into_bytes()), Body::Owned(text))
+        let body = match text {
+            Written::Small(text) => Body::Owned(text),
+            Written::Large(text) => Body::Sealed(Rc::new(text.ok()?)),
+        };
+        Some(Response::new(200, Fields::Owned(fields.into_bytes()), body))
     }
+}
+
+/// A listing written out.
+#[derive(Debug)]
+pub enum Written {
+    /// It fits into a socket.
+    Small(Vec<u8>),
+    /// It may have to wait for its client, where it counts.
+    Large(rustix::io::Result<Sealed>),
 }
 
 /// [Reads](read) the folder `name` and writes it out as it was asked for. May block, and takes its time.
@@ -89,10 +104,16 @@ pub fn write(
     name: &str,
     hide: impl Fn(&str) -> bool,
     asked: Asked,
-) -> rustix::io::Result<Vec<u8>> {
+) -> rustix::io::Result<Written> {
     let listing = read(root, name, hide)?;
     let path = format!("/{name}");
-    Ok(if asked.json { to_json(&listing, &path, asked.order) } else { to_html(&listing, &path, asked.order) })
+    let text = if asked.json {
+        to_json(&listing, &path, asked.order)
+    } else {
+        to_html(&listing, &path, asked.order)
+    };
+    let large = text.len() as u64 > SMALL;
+    Ok(if large { Written::Large(Sealed::new(&text)) } else { Written::Small(text) })
 }
 
 /// Reads the folder `name` beneath `root`; `name` is empty for the root itself, else it ends with a slash.

@@ -94,6 +94,7 @@ impl Files {
                 match flight.outcome().await {
                     Known::File(entry) => self.file(&entry, &request, &name),
                     Known::Absent(absent) => settled(self.absent(&absent, &request, &name, now)).await,
+                    Known::Saturated => Err(Reject::pool_saturated()),
                     Known::Lost => Err(lost()),
                 }
             })),
@@ -106,6 +107,7 @@ impl Files {
         if entry.negotiable
             && request.has(&[Name::AcceptEncoding])
             && let Some(coded) = self.coded(entry, request, name)
+            && coded.is_as_promised()
         {
             return respond::file(&coded, request);
         }
@@ -128,7 +130,10 @@ impl Files {
     fn absent<'b>(&'b self, absent: &Absent, request: &Request<'b>, name: &str, now: Millis) -> Answer<'b> {
         let reject = match absent {
             Absent::Nothing => return self.missing(request, name, now),
-            Absent::Folder if self.shelf.dress.folders => return Reply::Now(Ok(redirect(name, request))),
+            // A folder of that name is no index, and no page of an application.
+            Absent::Folder if self.shelf.dress.folders && name != INDEX => {
+                return Reply::Now(Ok(redirect(name, request)));
+            }
             Absent::Folder => Reject::not_found(),
             Absent::Outside => Reject::new(Code::TraversalRefused, "The path leads out of the folder.")
                 .seen(format!("a symbolic link leads out of the root: /{name}")),
@@ -154,7 +159,7 @@ impl Files {
     #[inline]
     fn application<'b>(&'b self, request: &Request<'b>, name: &str, now: Millis) -> Answer<'b> {
         if self.shelf.dress.spa && name != INDEX && negotiate::names_html(request.values(Name::Accept)) {
-            return self.serve(request, INDEX, now);
+            return self.serve(request, INDEX, now).map(|outcome| outcome.map(for_browsers));
         }
         Reply::Now(Err(Reject::not_found()))
     }
@@ -176,7 +181,7 @@ impl Files {
         let Ok(written) = written else { return Reply::Now(Err(Reject::pool_saturated())) };
         Reply::Later(Box::pin(async move {
             let absent = match written.await {
-                Ok(Ok(text)) => return Ok(asked.response(text)),
+                Ok(Ok(text)) => return asked.response(text).ok_or_else(Reject::pool_saturated),
                 Ok(Err(errno)) => resolve::absent_for(errno),
                 Err(_) => return Err(lost()),
             };
@@ -195,6 +200,12 @@ async fn settled(answer: Answer<'_>) -> Result<Response, Reject> {
         Reply::Later(later) => later.await,
         Reply::AfterBody { .. } => Err(lost()),
     }
+}
+
+/// Says that another client would have got something else: a cache must not give a page to a program.
+fn for_browsers(mut page: Response) -> Response {
+    page.fields = Fields::Owned([page.fields.as_bytes(), b"Vary: Accept\r\n"].concat());
+    page
 }
 
 /// A pool job that panicked, or was never run.

@@ -1,8 +1,8 @@
 //! From a name to an open file beneath the root, with the kernel as the judge (`openat2`, SPEC FILE-4).
 //!
 //! The same look-up runs in two ways. [`Effort::Cached`] is for a worker: it gives up with [`WouldBlock`] as
-//! soon as the kernel would have to wait for a disk (`RESOLVE_CACHED`, `RWF_NOWAIT`). [`Effort::Blocking`] is
-//! for a pool thread.
+//! soon as the kernel would have to wait for a disk (`RESOLVE_CACHED`, `RWF_NOWAIT`). [`Effort::Blocking`] and
+//! [`Effort::Final`] are for a pool thread.
 //!
 //! A name is first opened as a mere path (`O_PATH`), which runs no driver and wakes no FIFO; only a regular
 //! file is then opened for reading, and judged again by its descriptor.
@@ -29,9 +29,6 @@ pub const SMALL: u64 = 64 * 1024;
 /// How often a file is read again that changed while it was read.
 const READ_TRIES: usize = 4;
 
-/// How many ticks of the file clock are waited for a writer to be done.
-const QUIET_TRIES: usize = 6;
-
 /// How often a look-up beneath the root is tried again: the kernel gives up on a link with `..` in it whenever
 /// anything on the machine was renamed meanwhile, and on a file that somebody has leased until the lease is broken
 /// (openat2(2), open(2), `EAGAIN`).
@@ -44,10 +41,12 @@ const OPEN_PAUSE: Duration = Duration::from_millis(1);
 /// How far a look-up may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
-    /// Only as far as nothing blocks.
+    /// Only as far as nothing blocks: for a worker.
     Cached,
-    /// As far as it takes.
+    /// Whatever the disk takes; a file that is being written is looked at again later.
     Blocking,
+    /// Even that is taken as it is.
+    Final,
 }
 
 /// Why a name leads to no file that is served.
@@ -108,7 +107,7 @@ pub type Look = Result<Found, Absent>;
 /// trailing slash). With `codings` also those beside the file.
 ///
 /// # Errors
-/// [`WouldBlock`] only with [`Effort::Cached`].
+/// [`WouldBlock`], but not with [`Effort::Final`].
 pub fn look(root: BorrowedFd<'_>, name: &str, codings: bool, effort: Effort) -> Result<Look, WouldBlock> {
     let file_name = file_name(name);
     let file = match open(root, &file_name, effort)? {
@@ -119,10 +118,15 @@ pub fn look(root: BorrowedFd<'_>, name: &str, codings: bool, effort: Effort) -> 
     };
     let mut beside = [const { None }; Coding::ALL.len()];
     for (slot, coding) in beside.iter_mut().zip(Coding::ALL).filter(|_| codings) {
-        // Whatever keeps it from being read: the file itself is there.
-        *slot = open(root, &coded_name(name, coding), effort)?
-            .ok()
-            .filter(|coded| coded.identity.is_no_older_than(&file.identity));
+        *slot = match open(root, &coded_name(name, coding), effort) {
+            Ok(Ok(coded)) => Some(coded).filter(|coded| {
+                // One that is being written is none yet.
+                coded.settled && coded.identity.is_no_older_than(&file.identity)
+            }),
+            Err(WouldBlock) if effort == Effort::Cached => return Err(WouldBlock),
+            // Whatever keeps it from being read: the file itself is there.
+            Ok(Err(_)) | Err(WouldBlock) => None,
+        };
     }
     Ok(Ok(Found { file, beside }))
 }
@@ -153,7 +157,7 @@ pub fn file_name(name: &str) -> Cow<'_, str> {
 
 fn open(root: BorrowedFd<'_>, name: &str, effort: Effort) -> Result<Result<OpenedFile, Absent>, WouldBlock> {
     match try_open(root, name, effort) {
-        Err(Errno::AGAIN) if effort == Effort::Cached => Err(WouldBlock),
+        Err(Errno::AGAIN) if effort != Effort::Final => Err(WouldBlock),
         Err(errno) => Ok(Err(absent_for(errno))),
         Ok(opened) => Ok(opened),
     }
@@ -231,20 +235,10 @@ fn opens_at_once(path: &OwnedFd) -> bool {
     u32::try_from(stat.f_type).is_ok_and(|magic| [EXT4, XFS, BTRFS, TMPFS, OVERLAY, F2FS].contains(&magic))
 }
 
-/// Waits for a moment when nobody is writing the file, not for ever: a log always has a writer.
+/// The version that the file is now. One that is being written is for a later look: a log always is, so that ends.
 fn quiet(fd: &OwnedFd, effort: Effort) -> rustix::io::Result<Version> {
-    let mut version = disk::version(fd)?;
-    for _ in 0..QUIET_TRIES {
-        if version.whole {
-            break;
-        }
-        if effort == Effort::Cached {
-            return Err(Errno::AGAIN);
-        }
-        std::thread::sleep(STAMP_TICK);
-        version = disk::version(fd)?;
-    }
-    Ok(version)
+    let version = disk::version(fd)?;
+    if version.whole || effort == Effort::Final { Ok(version) } else { Err(Errno::AGAIN) }
 }
 
 /// Reads a file that is not too large whole, and tells which version was read; a larger one is left alone.
@@ -276,7 +270,7 @@ fn read_twice(
     identity: Identity,
     effort: Effort,
 ) -> rustix::io::Result<(Identity, Option<Vec<u8>>)> {
-    if effort == Effort::Cached {
+    if effort != Effort::Final {
         return Err(Errno::AGAIN);
     }
     let once = read_all(fd, identity.size, effort)?;
@@ -295,7 +289,7 @@ fn read_all(fd: &OwnedFd, size: u64, effort: Effort) -> rustix::io::Result<Vec<u
             Effort::Cached => {
                 disk::read_cached(fd, rest, filled as u64)?.map_err(|WouldBlock| Errno::AGAIN)?
             }
-            Effort::Blocking => disk::read(fd, rest, filled as u64)?,
+            Effort::Blocking | Effort::Final => disk::read(fd, rest, filled as u64)?,
         };
         if count == 0 {
             break;

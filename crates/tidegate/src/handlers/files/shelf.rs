@@ -14,7 +14,11 @@ use super::resolve::{self, Absent, Effort, Look};
 use crate::clock::Millis;
 use crate::disk::WouldBlock;
 use crate::http::negotiate::Coding;
+use crate::http::validators::STAMP_TICK;
 use crate::pool::{Full, Pending, Pool};
+
+/// How many ticks of the file clock are waited for a writer to be done.
+const QUIET_TRIES: usize = 6;
 
 /// One folder, what a worker knows of it, and how it is presented.
 #[derive(Debug)]
@@ -46,6 +50,8 @@ pub(super) enum Known {
     File(Rc<Entry>),
     /// No file.
     Absent(Absent),
+    /// The pool had no place to look once more.
+    Saturated,
     /// The job panicked.
     Lost,
 }
@@ -72,29 +78,31 @@ impl Shelf {
         if let Some(flight) = self.flights.get(name) {
             return Ok(flight);
         }
-        let (root, path, codings) = (Arc::clone(&self.root), name.to_owned(), self.dress.codings);
-        let found = self.pool.run("opening a file", move || {
-            crate::failpoint!("open");
-            resolve::look(root.as_fd(), &path, codings, Effort::Blocking)
-        })?;
+        let found = self.order_look(name, Effort::Blocking)?;
         let flight = self.flights.begin(name);
         tokio::task::spawn_local(Rc::clone(self).land(name.to_owned(), found, now));
         Ok(flight)
     }
 
+    fn order_look(&self, name: &str, effort: Effort) -> Result<Pending<Result<Look, WouldBlock>>, Full> {
+        let (name, codings) = (name.to_owned(), self.dress.codings);
+        self.in_folder("opening a file", move |root| {
+            crate::failpoint!("open");
+            resolve::look(root, &name, codings, effort)
+        })
+    }
+
     /// Looks at `name` now, whatever it takes: for a thread that serves nobody yet.
     pub(super) fn look_and_wait(&self, name: &str, now: Millis) -> Known {
-        match resolve::look(self.root.as_fd(), name, self.dress.codings, Effort::Blocking) {
+        match resolve::look(self.root.as_fd(), name, self.dress.codings, Effort::Final) {
             Ok(look) => self.learn(look, name, now),
             Err(WouldBlock) => Known::Lost,
         }
     }
 
-    /// Lets a pool thread look where nobody waits, and only if a thread has nothing else to do.
-    pub(super) fn look_ahead(self: &Rc<Self>, name: &str, now: Millis) {
-        if self.pool.has_spare() {
-            let _ = self.ask(name, now);
-        }
+    /// Lets a pool thread look where nobody waits, and only if one has nothing else to do.
+    pub(super) fn look_ahead(self: &Rc<Self>, name: &str, now: Millis) -> Option<Rc<Flight<Known>>> {
+        if self.pool.has_spare() { self.ask(name, now).ok() } else { None }
     }
 
     /// `entry` in `coding`, made if need be; `None` while it is not there.
@@ -128,10 +136,23 @@ impl Shelf {
         self.pool.run(what, move || work(root.as_fd()))
     }
 
+    /// Waits for what a pool thread finds. A file that is being written is looked at again: here, not on a thread.
     async fn land(self: Rc<Self>, name: String, found: Pending<Result<Look, WouldBlock>>, now: Millis) {
-        let known = match found.await {
+        let mut found = found.await;
+        for tries in 1..=QUIET_TRIES {
+            if !matches!(found, Ok(Err(WouldBlock))) {
+                break;
+            }
+            tokio::time::sleep(STAMP_TICK).await;
+            let effort = if tries < QUIET_TRIES { Effort::Blocking } else { Effort::Final };
+            match self.order_look(&name, effort) {
+                Ok(pending) => found = pending.await,
+                Err(Full) => return self.flights.end(&name, Known::Saturated),
+            }
+        }
+        let known = match found {
             Ok(Ok(look)) => self.learn(look, &name, now),
-            // A blocking look never would block; a lost one panicked.
+            // A final look never would block; a lost one panicked.
             Ok(Err(WouldBlock)) | Err(_) => Known::Lost,
         };
         self.flights.end(&name, known);
@@ -139,6 +160,9 @@ impl Shelf {
 
     /// A stale entry: is the file still what it was?
     fn look_again(&self, entry: Rc<Entry>, name: &str, now: Millis) -> Find {
+        if !entry.settled {
+            return self.look(name, now);
+        }
         match self.is_still(&entry, name, now) {
             Ok(true) => {
                 entry.checked.set(now);
@@ -178,23 +202,18 @@ impl Shelf {
             Err(WouldBlock) => Find::Ask(None),
             Ok(found) => match self.learn(found, name, now) {
                 Known::File(entry) => Find::File(entry),
-                Known::Absent(Absent::Nothing) | Known::Lost => Find::Missing,
+                Known::Absent(Absent::Nothing) | Known::Saturated | Known::Lost => Find::Missing,
                 Known::Absent(absent) => Find::Absent(absent),
             },
         }
     }
 
-    /// Remembers what was found, if it will be noticed when that changes.
+    /// Remembers what was found.
     fn learn(&self, look: Look, name: &str, now: Millis) -> Known {
         match look {
             Ok(found) => {
-                let settled = found.file.settled && found.beside.iter().flatten().all(|file| file.settled);
                 let entry = Rc::new(self.dress.entry(found, name, now, &self.pool));
-                if settled {
-                    self.cache.put(name, Rc::clone(&entry));
-                } else {
-                    self.cache.remove(name);
-                }
+                self.cache.put(name, Rc::clone(&entry));
                 Known::File(entry)
             }
             Err(Absent::Nothing) => {

@@ -151,6 +151,17 @@ pub fn largest_receive_queue() -> u64 {
     setting.split_whitespace().last().and_then(|most| most.parse().ok()).unwrap_or(DEFAULT)
 }
 
+/// Lets memory of more than a mebibyte go back to the system as soon as it is free. Without this the allocator raises that
+/// bound with every larger piece that it sees, and keeps what one compressed file took for ever.
+pub fn keep_no_large_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: mallopt takes two ints (man 3 mallopt); the caller has started no other thread that could set the same.
+    #[allow(unsafe_code)]
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 1024 * 1024);
+    }
+}
+
 /// Gives free memory back to the system: the allocator keeps what it was given by default. Takes some milliseconds, in which
 /// other threads may wait for memory.
 pub fn give_memory_back() {
