@@ -20,6 +20,9 @@ use crate::sync::lock;
 /// An episode of saturation is over when nothing was refused for this long.
 const EPISODE_GAP: Duration = Duration::from_secs(10);
 
+/// So much work may be put off while there is other work.
+const LATER: usize = 64;
+
 /// A handle to the pool; clones share it.
 #[derive(Clone)]
 pub struct Pool {
@@ -33,6 +36,8 @@ struct Shared {
 
 struct State {
     queue: VecDeque<Job>,
+    /// Work that nobody waits for: done when there is no other, or when it becomes [much](LATER).
+    later: VecDeque<Job>,
     queue_limit: usize,
     /// How many threads there should be; a surplus thread leaves when it next looks for work.
     size: usize,
@@ -105,6 +110,7 @@ impl Pool {
     pub fn start(size: usize, queue_limit: usize) -> std::io::Result<Self> {
         let state = State {
             queue: VecDeque::new(),
+            later: VecDeque::new(),
             queue_limit,
             size: 0,
             doing: Vec::new(),
@@ -178,10 +184,10 @@ impl Pool {
         spare
     }
 
-    /// Gives the pool work that must be done some time, whatever waits there already. The caller has few such jobs at a
-    /// time: one for each file that it holds open.
+    /// Gives the pool work that must be done some time, but for which nobody waits; it takes no place from others. The
+    /// caller bounds it: there is one such job for each file that was open.
     pub fn run_later(&self, what: &'static str, work: impl FnOnce() + Send + 'static) {
-        self.shared.lock().queue.push_back(Job { what, run: Box::new(work) });
+        self.shared.lock().later.push_back(Job { what, run: Box::new(work) });
         self.shared.work.notify_one();
     }
 
@@ -242,6 +248,11 @@ impl Pool {
 }
 
 impl State {
+    fn next(&mut self) -> Option<Job> {
+        let later = if self.later.len() > LATER { self.later.pop_front() } else { None };
+        later.or_else(|| self.queue.pop_front()).or_else(|| self.later.pop_front())
+    }
+
     /// A free thread takes a job that the queue only passes on.
     fn has_room(&self) -> bool {
         self.queue.len() < self.queue_limit.saturating_add(self.free())
@@ -281,7 +292,7 @@ impl Shared {
                 self.work.notify_all();
                 return;
             }
-            if let Some(job) = state.queue.pop_front() {
+            if let Some(job) = state.next() {
                 if let Some(doing) = state.doing.get_mut(index) {
                     *doing = Some(job.what);
                 }

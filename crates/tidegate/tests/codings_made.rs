@@ -248,6 +248,8 @@ fn file_6_file_7_no_coding_mixes_versions() {
                 // In place: the same length, the same inode.
                 let file = File::options().write(true).open(&path).unwrap();
                 std::os::unix::fs::FileExt::write_all_at(&file, &version(number), 0).unwrap();
+                // What somebody may still write to is not coded.
+                drop(file);
                 // Now and then long enough for a coding to be made.
                 let pause = if number % 6 == 0 { 700 } else { number * 7 % 90 };
                 std::thread::sleep(Duration::from_millis(u64::from(pause)));

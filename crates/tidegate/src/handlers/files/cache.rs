@@ -26,6 +26,8 @@ use crate::http::validators::Identity;
 /// How long a worker answers from an entry without asking the file system. FILE-7 allows 1 s; the look itself and a
 /// busy worker need some of that.
 pub const FRESH: Duration = Duration::from_millis(800);
+/// The same for a version that may change unseen. It is read anew then, so that a log costs a few looks a second.
+const UNSETTLED: Duration = Duration::from_millis(200);
 /// How long while a look that would block is under way.
 pub const STALE: Duration = Duration::from_millis(900);
 
@@ -182,7 +184,7 @@ impl Entry {
     /// Whether it may be used at `now` without another look.
     #[inline]
     pub fn is_fresh(&self, now: Millis) -> bool {
-        now < self.checked.get().after(FRESH)
+        now < self.checked.get().after(if self.settled { FRESH } else { UNSETTLED })
     }
 
     /// Whether it may be used at `now` while it is looked at.

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
@@ -24,6 +25,11 @@ const CAPACITY: u64 = 32 * 1024 * 1024;
 const OVERHEAD: u64 = 256;
 /// Files that are coded at the same time. The other threads of the pool are for those who wait.
 const AT_ONCE: usize = 2;
+/// What was made and had to go is not made again before so long: a site of more than is kept would be compressed without
+/// end.
+const AGAIN: Duration = Duration::from_mins(10);
+/// Of how much that is remembered.
+const REMEMBERED: usize = 8192;
 /// A coding must save a tenth, or the client's work is not worth it.
 const WORTH: (usize, usize) = (9, 10);
 
@@ -48,6 +54,8 @@ struct Inner {
     /// `None` for what turned out to be useless.
     made: Cache<Key, Option<Arc<[u8]>>, Weigh>,
     making: HashSet<Key>,
+    /// When something was made last, also where it was too much to be kept.
+    last: Cache<Key, Instant>,
 }
 
 #[derive(Clone, Debug)]
@@ -82,7 +90,8 @@ pub enum Asked {
 impl Default for Codings {
     fn default() -> Self {
         let made = Cache::with_weighter(1024, CAPACITY, Weigh);
-        Self(Arc::new(Mutex::new(Inner { made, making: HashSet::new() })))
+        let last = Cache::new(REMEMBERED);
+        Self(Arc::new(Mutex::new(Inner { made, making: HashSet::new(), last })))
     }
 }
 
@@ -101,6 +110,9 @@ impl Codings {
             Some(Some(bytes)) => return Asked::Made(Arc::clone(bytes)),
             Some(None) => return Asked::Useless,
             None => {}
+        }
+        if inner.last.get(&key).is_some_and(|last| last.elapsed() < AGAIN) {
+            return Asked::NotYet;
         }
         if inner.making.len() < AT_ONCE && inner.making.insert(key) {
             drop(inner);
@@ -130,7 +142,9 @@ impl Place {
         };
         let useful = made.len() / WORTH.0 < bytes.len() / WORTH.1;
         let made = useful.then(|| Arc::from(made));
-        lock(&self.codings.0).made.insert(self.key, made);
+        let mut inner = lock(&self.codings.0);
+        inner.last.insert(self.key, Instant::now());
+        inner.made.insert(self.key, made);
     }
 }
 

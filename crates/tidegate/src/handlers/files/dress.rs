@@ -110,7 +110,11 @@ struct Look {
 impl Look {
     fn opened(&self, file: OpenedFile, coding: Option<Coding>, pool: &Pool) -> Representation {
         let (identity, modified) = (file.identity, file.identity.last_modified(SystemTime::now()));
-        let etag = etag(&identity.etag(), coding);
+        let mut etag = etag(&identity.etag(), coding);
+        if !file.settled {
+            // Other bytes may come under the same stamps (RFC 9110 §8.8.1): no ranges are joined by this one.
+            etag.insert_str(0, "W/");
+        }
         let content = match file.content {
             resolve::Content::Whole(bytes) => Content::Memory(bytes.into()),
             resolve::Content::Behind { fd, whole, slow } => {

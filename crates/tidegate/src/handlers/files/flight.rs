@@ -36,7 +36,7 @@ impl<T: Clone> Flights<T> {
         flight
     }
 
-    /// Ends the look at `name` with `outcome`, for all who wait.
+    /// Ends the look at `name` with `outcome`, for all who wait; nothing where it has ended.
     pub fn end(&self, name: &str, outcome: T) {
         if let Some(flight) = self.0.borrow_mut().remove(name) {
             *flight.outcome.borrow_mut() = Some(outcome);

@@ -277,8 +277,10 @@ fn read_twice(
     std::thread::sleep(STAMP_TICK);
     let twice = read_all(fd, identity.size, effort)?;
     // Sent from the descriptor otherwise, where a change is noticed and cut.
-    let same = once == twice && once.len() as u64 == identity.size;
-    Ok((identity, same.then_some(once)))
+    if once != twice || once.len() as u64 != identity.size {
+        return Ok((identity, None));
+    }
+    Ok((Identity { size: identity.size, ..disk::identity_of(fd)? }, Some(once)))
 }
 
 fn read_all(fd: &OwnedFd, size: u64, effort: Effort) -> rustix::io::Result<Vec<u8>> {

@@ -138,6 +138,8 @@ impl Shelf {
 
     /// Waits for what a pool thread finds. A file that is being written is looked at again: here, not on a thread.
     async fn land(self: Rc<Self>, name: String, found: Pending<Result<Look, WouldBlock>>, now: Millis) {
+        // Whatever happens here, nobody waits for ever.
+        let _landing = Landing { shelf: Rc::clone(&self), name: name.clone() };
         let mut found = found.await;
         for tries in 1..=QUIET_TRIES {
             if !matches!(found, Ok(Err(WouldBlock))) {
@@ -225,5 +227,17 @@ impl Shelf {
                 Known::Absent(absent)
             }
         }
+    }
+}
+
+/// Ends a flight that did not come to its end.
+struct Landing {
+    shelf: Rc<Shelf>,
+    name: String,
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        self.shelf.flights.end(&self.name, Known::Lost);
     }
 }
