@@ -32,9 +32,22 @@ pub fn remark(settings: &Settings, cap: usize, descriptors: Option<u64>) {
              add --allow-host NAME"
         );
     }
+    if let Some(address) = second_address(settings) {
+        log::warn!(
+            "the uploads folder lies inside the root: what is uploaded can be read at {address} as well"
+        );
+    }
     for name in RESERVED.iter().filter(|name| is_hidden(settings, name)) {
         log::warn!("{name} in the root is not served: /{name} is the server's own");
     }
+}
+
+/// The address under which visitors find the uploads in the root too, where their folder lies there under another name.
+fn second_address(settings: &Settings) -> Option<String> {
+    let root = settings.files.root.canonicalize().ok()?;
+    let folder = settings.uploads.dir.as_ref()?.canonicalize().ok()?;
+    let below = folder.strip_prefix(&root).ok()?.to_str()?.to_owned();
+    (below != "uploads").then(|| format!("/{below}/"))
 }
 
 /// Whether the root holds a reserved name that is not simply the default uploads folder.

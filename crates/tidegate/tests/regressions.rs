@@ -194,3 +194,64 @@ fn file_9_a_folder_called_index_is_no_page() {
     }
     assert_eq!(server.get("/index.html/inner.html").text(), "inner");
 }
+
+/// Uploads that lay in the root under a name of their own were public there, and nobody was told.
+#[test]
+fn up_7_uploads_that_can_be_read_at_another_address_are_told() {
+    let setup = Setup::new().file("incoming/.keep", "");
+    let folder = setup.root().join("incoming");
+    let server = setup.args(&["--uploads", folder.to_str().unwrap()]).start();
+    let told = || server.log().iter().any(|line| line.contains("can be read at /incoming/ as well"));
+    eventually("the warning", told);
+    let plain = Server::start(&[]);
+    assert!(!plain.log().iter().any(|line| line.contains("as well")));
+}
+
+/// A cache gave the page of an application to programs, for nothing said that it was for browsers.
+#[test]
+fn file_9_a_page_for_browsers_says_so() {
+    let server = Setup::new().args(&["--spa"]).file("index.html", "application").start();
+    let response = server.request("GET /some/page HTTP/1.1\r\nAccept: text/html\r\n", b"");
+    assert_eq!((response.status, response.text().as_str()), (200, "application"));
+    let varies = |name: &str| {
+        let mut lines = response.fields.iter().filter(|(field, _)| field.eq_ignore_ascii_case("vary"));
+        lines.any(|(_, value)| value.split(',').any(|listed| listed.trim().eq_ignore_ascii_case(name)))
+    };
+    assert!(varies("accept"), "{:?}", response.fields);
+}
+
+/// `gzip -k` beside a running server: what it had written so far went out as the whole.
+#[test]
+fn file_6_a_coding_that_is_still_being_written_is_none() {
+    let setup = Setup::new().file("image.bin", vec![7; 5000]);
+    let path = setup.root().join("image.bin.gz");
+    let mut half = std::fs::File::create(&path).unwrap();
+    std::io::Write::write_all(&mut half, &[0x1f, 0x8b, 8, 0]).unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    let server = setup.start();
+    let coding = || {
+        let response = server.request("GET /image.bin HTTP/1.1\r\nAccept-Encoding: gzip\r\n", b"");
+        (response.status, response.field("content-encoding").map(str::to_owned))
+    };
+    assert_eq!(coding(), (200, None));
+    drop(half);
+    let other = Setup::new().file("image.bin", vec![7; 5000]).file("image.bin.gz", "whole");
+    let server = other.start();
+    let response = server.request("GET /image.bin HTTP/1.1\r\nAccept-Encoding: gzip\r\n", b"");
+    assert_eq!(response.field("content-encoding"), Some("gzip"), "negative control");
+}
+
+/// A file in the middle of a long write had the tag of the new version and bytes of the old one: a range that was
+/// resumed by `If-Range` joined the two.
+#[test]
+fn file_5_what_is_being_written_has_no_tag_that_joins_ranges() {
+    let setup = Setup::new().file("large.bin", vec![7; 3 << 20]);
+    let writer = std::fs::File::options().append(true).open(setup.root().join("large.bin")).unwrap();
+    let server = setup.start();
+    let tag = server.get("/large.bin").field("etag").unwrap().to_owned();
+    assert!(tag.starts_with("W/\""), "{tag}");
+    let head = format!("GET /large.bin HTTP/1.1\r\nRange: bytes=0-9\r\nIf-Range: {tag}\r\n");
+    assert_eq!(server.request(&head, b"").status, 200, "the whole, not a part");
+    drop(writer);
+    eventually("a strong tag", || server.get("/large.bin").field("etag").unwrap().starts_with('"'));
+}
