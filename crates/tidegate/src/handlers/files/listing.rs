@@ -73,7 +73,7 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// The response with a listing as [`write`] wrote it; `None` where too many large ones wait for slow clients.
+    /// The response with a listing as [`write()`] wrote it; `None` where too many large ones wait for slow clients.
     pub fn response(self, text: Written) -> Option<Response> {
         let own = if self.json { json::FIELDS.to_owned() } else { page::fields() };
         // A folder has no validators: what it holds is asked for anew each time.
