@@ -21,7 +21,7 @@ const HEAD: &str = "HTTP/1.1 200 OK\r\n\
     Accept-Ranges: bytes\r\n\
     Content-Length: 1024\r\n\
     Connection: keep-alive\r\n\
-    Keep-Alive: timeout=30\r\n\
+    Keep-Alive: timeout=300\r\n\
     \r\n";
 
 const BODY: usize = 1024;

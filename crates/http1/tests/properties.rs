@@ -153,7 +153,7 @@ fn h1_4_shotgun() {
     }
 }
 
-/// ATTACKS A12: what was scanned is not looked at again. The proof breaks the contract on purpose: behind the scan
+/// What was scanned is not looked at again. The proof breaks the contract on purpose: behind the scan
 /// every byte turns into a line feed, which would be refused on sight.
 #[test]
 fn h1_5_a_slow_drip_is_scanned_once() {

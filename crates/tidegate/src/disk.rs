@@ -14,8 +14,7 @@ use crate::http::validators::Identity;
 use crate::net::sys;
 use crate::pool::Pool;
 
-/// How far apart the bytes are that stand for a part of a file where the kernel cannot tell how much of it is in
-/// memory: the least that any kernel reads ahead.
+/// How far apart those bytes are: the least that any kernel reads ahead.
 const PROBE: usize = 64 * 1024;
 
 /// Only a disk knows: ask it from a pool thread.
@@ -201,10 +200,11 @@ impl AsFd for Sealed {
     }
 }
 
-/// Whether all of `part` is in memory. Where the kernel cannot count pages (before Linux 6.5), some bytes stand for all.
+/// Whether all of `part` is in memory: every page is in the cache, and some bytes show that pages are not only on their way
+/// there. Before Linux 6.5, which does not count pages, those bytes stand for all.
 pub fn is_in_memory(fd: impl AsFd, part: Range<u64>) -> bool {
-    if let Ok(whole) = sys::is_in_page_cache(&fd, part.clone()) {
-        return whole;
+    if matches!(sys::is_in_page_cache(&fd, part.clone()), Ok(false)) {
+        return false;
     }
     let last = part.end.saturating_sub(1);
     let mut byte = [0];

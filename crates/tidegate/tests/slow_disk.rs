@@ -158,6 +158,9 @@ fn load_1_clients_that_leave_a_slow_file_delay_nobody_else() {
         fuse.delay(DELAY);
         beside(&server, || {
             drop(clients);
+            // The cache lets go of it too, and it is given back.
+            server.signal("HUP");
+            eventually("it is closed", || fuse.count(Op::Flush, "0.html") > 0);
             std::thread::sleep(2 * DELAY);
         });
     }

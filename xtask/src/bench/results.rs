@@ -78,7 +78,13 @@ impl Circumstances {
         Self {
             command: command.to_owned(),
             date: context.run("date", &["-u", "+%Y-%m-%d"]).output.trim().to_owned(),
-            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            // What follows the version tells of the builder, not of the kernel.
+            kernel: read("/proc/sys/kernel/osrelease")
+                .trim()
+                .split('-')
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
             processor,
             cores,
             load: read("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned(),

@@ -194,7 +194,7 @@ pub(super) fn tables(outcome: &Outcome) -> String {
             word(holds).to_owned(),
         ]);
     }
-    let mut latency = Grid::new(["a cached GET", "p99 in µs", "of the quiet one", "bar", "holds"]);
+    let mut latency = Grid::new(["a cached GET", "p99 in µs", "of tidegate's quiet one", "bar", "holds"]);
     latency.row(["quiet".to_owned(), micros(median(&outcome.quiet_p99))]);
     let growth = stats::ratio(&outcome.storm_p99, &outcome.quiet_p99);
     let storm = format!("in the storm of {} clients", CLIENTS[CLIENTS.len() - 1]);

@@ -13,7 +13,8 @@
 //!
 //! A file that is no longer than that end is copied whole, through one buffer that the transfers of a worker share. A
 //! file that a cache holds sealed in memory is sent by reference to that, for it cannot change; when the cache lets go
-//! of it the transfer goes on from the file. A slow client holds no memory of ours.
+//! of it the transfer goes on from the file. A slow client holds no memory of ours, but for what no cache keeps: a listing,
+//! and a file that changes all the time, within the bound of all sealed memory.
 
 use std::future::poll_fn;
 use std::ops::Range;
@@ -313,6 +314,7 @@ impl<'a> Transfer<'a> {
             let (fd, part) = (Arc::clone(&self.file.fd), part.clone());
             match self.site.pool.run("reading a file", move || read(&fd, part)) {
                 Ok(pending) => break pending.await,
+                Err(_) if self.connection.io.has_failed() => return Err(Gone),
                 Err(_) => tokio::time::sleep(POOL_RETRY).await,
             }
         };

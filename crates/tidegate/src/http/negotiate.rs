@@ -79,11 +79,6 @@ impl Accepted {
         weighed.into_iter().filter(move |(_, weight)| *weight >= least).map(|(coding, _)| coding)
     }
 
-    /// Whether the bytes may be sent as they are: true unless they were refused, by name or by `*`.
-    pub fn identity(&self) -> bool {
-        self.identity.or(self.others) != Some(Weight::NONE)
-    }
-
     fn weight(&self, coding: Coding) -> Weight {
         self.codings[coding as usize].or(self.others).unwrap_or(Weight::NONE)
     }
@@ -286,24 +281,6 @@ mod tests {
     }
 
     #[test]
-    fn file_6_identity_may_be_refused() {
-        for (value, expected) in [
-            ("", true),
-            ("gzip", true),
-            ("identity;q=0.001", true),
-            ("identity;q=0", false),
-            ("IDENTITY;q=0.000", false),
-            ("*;q=0", false),
-            ("gzip, *;q=0", false),
-            ("identity;q=0.5, *;q=0", true),
-            ("identity;q=0, *", false),
-            ("identity;q=no", true),
-        ] {
-            assert_eq!(accepted(&[value]).identity(), expected, "{value}");
-        }
-    }
-
-    #[test]
     fn file_6_a_malformed_member_is_as_if_not_sent() {
         for (value, expected) in [
             ("gzip;q=2, br", "br"),
@@ -334,7 +311,6 @@ mod tests {
         let lines = accepted(&["gzip;q=0.5", "br;q=0.1, identity;q=0", "gzip"]);
         assert_eq!(lines, accepted(&["gzip;q=0.5, br;q=0.1, identity;q=0, gzip"]));
         assert_eq!(accepted(&[]).ranked().count(), 0);
-        assert!(accepted(&[]).identity());
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub(super) fn courtesy(descriptors: Option<u64>, cap: usize) -> usize {
 pub(super) fn remembered(descriptors: Option<u64>, cap: usize, workers: usize) -> Room {
     /// More descriptors would save few system calls.
     const MOST: u64 = 256;
-    /// The files of the root, and the stored uploads.
+    /// The files of the root, and the stored uploads. (The pages for refusals have little of their own.)
     const CACHES: u64 = 2;
     /// In bytes, for all caches together.
     const MEMORY: u64 = 128 * 1024 * 1024;

@@ -1,4 +1,4 @@
-//! Client text in log lines: one request stays one line, whatever bytes it holds (ATTACKS H1).
+//! Client text in log lines: one request stays one line, whatever bytes it holds.
 
 use super::digits::hex;
 

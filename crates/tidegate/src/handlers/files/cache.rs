@@ -72,7 +72,7 @@ pub enum Coded {
     Useless,
     /// Made by us and kept.
     Made(Rc<Representation>),
-    /// A file beside the file, and what it is called.
+    /// A file beside the file.
     Beside(Rc<Representation>),
 }
 

@@ -54,7 +54,7 @@ struct Inner {
     /// `None` for what turned out to be useless.
     made: Cache<Key, Option<Arc<[u8]>>, Weigh>,
     making: HashSet<Key>,
-    /// When something was made last, also where it was too much to be kept.
+    /// When something was made last, also where that failed or was too much to be kept.
     last: Cache<Key, Instant>,
 }
 
@@ -83,7 +83,7 @@ pub enum Asked {
     Made(Arc<[u8]>),
     /// It would be no smaller.
     Useless,
-    /// It is being made, or will be when asked for again.
+    /// It is being made, or will be when asked for again, at once or after ten minutes.
     NotYet,
 }
 
@@ -132,6 +132,7 @@ struct Place {
 
 impl Place {
     fn make(self, source: Making) {
+        lock(&self.codings.0).last.insert(self.key, Instant::now());
         let Some(bytes) = source.read() else { return };
         let made = match encode(&bytes, self.key.1) {
             Ok(made) => made,
@@ -142,9 +143,7 @@ impl Place {
         };
         let useful = made.len() / WORTH.0 < bytes.len() / WORTH.1;
         let made = useful.then(|| Arc::from(made));
-        let mut inner = lock(&self.codings.0);
-        inner.last.insert(self.key, Instant::now());
-        inner.made.insert(self.key, made);
+        lock(&self.codings.0).made.insert(self.key, made);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::cache::{Coded, Content, Entry, Representation};
 use super::codings;
@@ -14,6 +14,14 @@ use crate::http::negotiate::Coding;
 use crate::http::response::OpenFile;
 use crate::http::{disposition, mime};
 use crate::pool::Pool;
+
+/// Stands for no entity-tag: no field of a request can hold it, so that it matches nothing.
+const NO_ETAG: &str = "\0";
+
+/// Stands for no modification time: later than any that an HTTP date can say.
+fn never() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_800)
+}
 
 /// How the files of one folder are presented.
 #[derive(Clone, Debug)]
@@ -110,11 +118,9 @@ struct Look {
 impl Look {
     fn opened(&self, file: OpenedFile, coding: Option<Coding>, pool: &Pool) -> Representation {
         let (identity, modified) = (file.identity, file.identity.last_modified(SystemTime::now()));
-        let mut etag = etag(&identity.etag(), coding);
-        if !file.settled {
-            // Other bytes may come under the same stamps (RFC 9110 §8.8.1): no ranges are joined by this one.
-            etag.insert_str(0, "W/");
-        }
+        let etag = etag(&identity.etag(), coding);
+        // Other bytes may come under the same stamps: no validator tells them apart, so there is none (RFC 9110 §8.8).
+        let (etag, modified) = if file.settled { (etag, modified) } else { (NO_ETAG.to_owned(), never()) };
         let content = match file.content {
             resolve::Content::Whole(bytes) => Content::Memory(bytes.into()),
             resolve::Content::Behind { fd, whole, slow } => {
@@ -131,11 +137,11 @@ impl Look {
 
     /// Ranges are of the bytes as they are: only those say that they can be had in parts (SPEC FILE-6).
     fn fields(&self, etag: &str, modified: SystemTime, coding: Option<Coding>) -> Rc<[u8]> {
-        let mut fields = format!(
-            "Content-Type: {}\r\nETag: {etag}\r\nLast-Modified: {}\r\n",
-            self.kind,
-            httpdate::fmt_http_date(modified)
-        );
+        let mut fields = format!("Content-Type: {}\r\n", self.kind);
+        if etag != NO_ETAG {
+            let date = httpdate::fmt_http_date(modified);
+            fields.push_str(&format!("ETag: {etag}\r\nLast-Modified: {date}\r\n"));
+        }
         match coding {
             Some(coding) => fields.push_str(&format!("Content-Encoding: {}\r\n", coding.token())),
             None => fields.push_str("Accept-Ranges: bytes\r\n"),

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use tokio::sync::Notify;
 
-/// Looks under way, by name. Bounded by the pool's threads and queue: each holds a place there.
+/// Looks under way, by name. Bounded by the connections: somebody waits for each, or for a page of a refusal.
 #[derive(Debug)]
 pub struct Flights<T>(RefCell<HashMap<String, Rc<Flight<T>>>>);
 

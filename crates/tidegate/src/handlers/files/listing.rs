@@ -5,7 +5,7 @@
 //! name ─► folder beneath the root ─► entries, each judged ─► Listing ─► page::to_html
 //!                                                               └─────► json::to_json
 //! ```
-//! Shown is what could be fetched, and nothing else: no dotfile (`.well-known` neither: its readers know what
+//! Shown is what a path can lead to: no dotfile (`.well-known` neither: its readers know what
 //! they look for), no reserved name, no name that a path cannot hold, nothing that is neither file nor folder, and
 //! no link that leads elsewhere or out of the root. `order` says how entries are sorted.
 

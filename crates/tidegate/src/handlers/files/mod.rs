@@ -181,7 +181,7 @@ impl Files {
         let Ok(written) = written else { return Reply::Now(Err(Reject::pool_saturated())) };
         Reply::Later(Box::pin(async move {
             let absent = match written.await {
-                Ok(Ok(text)) => return asked.response(text).ok_or_else(Reject::pool_saturated),
+                Ok(Ok(text)) => return asked.response(text).ok_or_else(too_many_listings),
                 Ok(Err(errno)) => resolve::absent_for(errno),
                 Err(_) => return Err(lost()),
             };
@@ -206,6 +206,11 @@ async fn settled(answer: Answer<'_>) -> Result<Response, Reject> {
 fn for_browsers(mut page: Response) -> Response {
     page.fields = Fields::Owned([page.fields.as_bytes(), b"Vary: Accept\r\n"].concat());
     page
+}
+
+/// Large listings that wait for their clients have taken all the memory there is for them.
+fn too_many_listings() -> Reject {
+    Reject::pool_saturated().seen("no memory for another listing: many large ones are being sent")
 }
 
 /// A pool job that panicked, or was never run.

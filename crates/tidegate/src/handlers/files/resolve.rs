@@ -45,7 +45,7 @@ pub enum Effort {
     Cached,
     /// Whatever the disk takes; a file that is being written is looked at again later.
     Blocking,
-    /// Even that is taken as it is.
+    /// The same, but a file that is being written is taken as it is.
     Final,
 }
 

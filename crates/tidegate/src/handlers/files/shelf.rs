@@ -35,7 +35,7 @@ pub(super) struct Shelf {
 pub(super) enum Find {
     /// A file.
     File(Rc<Entry>),
-    /// Nothing, and no listing either.
+    /// Nothing; a listing may still be had.
     Missing,
     /// Something else.
     Absent(Absent),

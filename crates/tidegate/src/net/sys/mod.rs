@@ -11,7 +11,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// `SIOCOUTQ` of `linux/sockios.h`: bytes in the send queue that the peer has not acknowledged.
+/// `SIOCOUTQ` of `linux/sockios.h`, as most architectures have it (`asm-generic/ioctls.h`): bytes in the send queue that
+/// the peer has not acknowledged.
 const SIOCOUTQ: rustix::ioctl::Opcode = 0x5411;
 
 /// Bytes written to a stream socket that its peer has not yet taken.
@@ -41,7 +42,7 @@ pub fn unsent_yet(socket: impl AsFd) -> io::Result<u64> {
     Ok(u64::try_from(queued).unwrap_or(0))
 }
 
-/// `cachestat` of the system call table, which has one number for it on every architecture that Rust has Linux for.
+/// `cachestat` in the system call table of x86-64, arm64, riscv64 and all that came after them.
 const SYS_CACHESTAT: libc::c_long = 451;
 
 /// `struct cachestat_range` and `struct cachestat` of `linux/mman.h`.
