@@ -35,6 +35,8 @@ use crate::site::Site;
 
 /// So much may be unacknowledged when the last piece is let go.
 const ON_ITS_WAY: u64 = 1024 * 1024;
+/// So much that is sent by reference may wait in our own socket, in bytes.
+const UNSENT: u32 = 128 * 1024;
 /// The last piece of a file of which some was sent by reference.
 const LAST: u64 = 64 * 1024;
 /// How soon the socket is asked whether it has drained that far.
@@ -160,6 +162,8 @@ impl<'a> Transfer<'a> {
             self.send_sealed(range.end).await?;
         } else if copied > range.start {
             self.connection.flush().await?;
+            // What waits in our own socket could still change: little of it may wait there.
+            let _ = sys::keep_unsent_below(&self.connection.io, UNSENT);
             self.refer(copied).await?;
             self.copy(range.end - LAST).await?;
             self.drain().await?;
@@ -194,6 +198,9 @@ impl<'a> Transfer<'a> {
         let Connection { io, slot, local, .. } = &mut **connection;
         poll_fn(|cx| {
             while *offset < end {
+                if !disk::is_unchanged(&file.fd, &file.identity) {
+                    return Poll::Ready(Err(cut(io)));
+                }
                 let left = usize::try_from(end - *offset).unwrap_or(usize::MAX);
                 match io.poll_sendfile(cx, file.fd.as_fd(), offset, left) {
                     // The file ends here, before its time.

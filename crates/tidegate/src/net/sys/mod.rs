@@ -117,14 +117,26 @@ pub fn while_nobody_writes<T>(file: impl AsFd, work: impl FnOnce() -> T) -> io::
 /// Whatever `setsockopt` reports.
 pub fn defer_accept(listener: impl AsFd, time: Duration) -> io::Result<()> {
     let seconds = libc::c_int::try_from(time.as_secs()).unwrap_or(libc::c_int::MAX);
-    // SAFETY: TCP_DEFER_ACCEPT reads one int, which is alive across the call (man 7 tcp).
+    set_tcp_option(listener, libc::TCP_DEFER_ACCEPT, seconds)
+}
+
+/// Lets `socket` take no more while it holds so many bytes that it has not sent at all.
+///
+/// # Errors
+/// Whatever `setsockopt` reports; a socket that is not TCP gives `EOPNOTSUPP` or the like.
+pub fn keep_unsent_below(socket: impl AsFd, bytes: u32) -> io::Result<()> {
+    set_tcp_option(socket, libc::TCP_NOTSENT_LOWAT, libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX))
+}
+
+fn set_tcp_option(socket: impl AsFd, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    // SAFETY: both options read one int, which is alive across the call (man 7 tcp).
     #[allow(unsafe_code)]
     let done = unsafe {
         libc::setsockopt(
-            listener.as_fd().as_raw_fd(),
+            socket.as_fd().as_raw_fd(),
             libc::IPPROTO_TCP,
-            libc::TCP_DEFER_ACCEPT,
-            (&raw const seconds).cast(),
+            option,
+            (&raw const value).cast(),
             libc::socklen_t::try_from(size_of::<libc::c_int>()).unwrap_or(4),
         )
     };
