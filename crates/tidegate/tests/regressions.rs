@@ -268,3 +268,24 @@ fn file_5_what_is_being_written_has_no_validator() {
         });
     }
 }
+
+/// What waited in our own socket turned into zeros when the file was truncated, and was sent before the connection was cut.
+#[test]
+fn h1_8_a_truncated_file_is_cut_before_its_zeros() {
+    const SIZE: usize = 60_000_000;
+    let setup = Setup::new().file("large.bin", vec![b'A'; SIZE]);
+    let path = setup.root().join("large.bin");
+    let server = setup.start();
+    let mut client = server.connect();
+    socket2::SockRef::from(&client.stream).set_recv_buffer_size(65_536).unwrap();
+    client.send_request("GET /large.bin HTTP/1.1\r\n", b"");
+    assert_eq!(client.try_response(true).unwrap().status, 200);
+    std::thread::sleep(Duration::from_millis(500));
+    std::fs::File::options().write(true).open(path).unwrap().set_len(3_000_000).unwrap();
+    let (mut received, mut piece) = (0, vec![0; 100_000]);
+    while let Ok(count @ 1..) = client.stream.read(&mut piece) {
+        assert!(piece[..count].iter().all(|byte| *byte == b'A'), "zeros after {received} bytes");
+        received += count;
+    }
+    assert!(received < SIZE, "it was cut");
+}
