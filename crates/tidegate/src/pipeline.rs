@@ -15,7 +15,7 @@ use crate::http::reject::Extra;
 use crate::http::request::Name;
 use crate::http::response::Fields;
 use crate::http::url_path::UrlPath;
-use crate::http::{Code, Method, Reject, Reply, Request, Response, problem};
+use crate::http::{Code, Method, Reject, Reply, Request, Response, negotiate, problem};
 use crate::router::{ALLOW_ALL, ALLOW_READ, Route};
 use crate::site::Site;
 
@@ -114,7 +114,7 @@ fn respond<'b>(
 
 /// The response to the refusal of a request, in the form that its client prefers.
 pub fn refuse(site: &Site, reject: &Reject, request: &Request<'_>, arrival: Arrival) -> Response {
-    if !problem::wants_page(request.values(Name::Accept)) {
+    if !negotiate::names_html(request.values(Name::Accept)) {
         return problem::response(reject, arrival.id, false);
     }
     match site.files.pages().of(reject.code.row().status, arrival.now) {

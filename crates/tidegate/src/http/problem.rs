@@ -4,7 +4,6 @@
 
 use std::sync::{Arc, LazyLock};
 
-use super::negotiate;
 use super::page::{Text, policy, push};
 use super::reject::{Code, Extra, Reject};
 use super::response::{Body, Fields, Refusal, Response};
@@ -120,11 +119,6 @@ fn html(reject: &Reject, id: u64) -> String {
         title = row.title,
         name = row.name,
     )
-}
-
-/// Whether the client of an `Accept` list is shown a page: one that asks for HTML by name.
-pub fn wants_page<'a>(accept: impl Iterator<Item = &'a [u8]>) -> bool {
-    negotiate::names_html(accept)
 }
 
 #[cfg(test)]

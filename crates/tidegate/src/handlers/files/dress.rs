@@ -57,12 +57,8 @@ impl Dress {
         let settled = found.file.settled;
         // What may change unseen must not be kept in another form.
         let worth_coding = worth_coding && settled;
-        let look = Look {
-            kind: self.media_type.unwrap_or(if attached { mime::UNKNOWN } else { own_type }),
-            disposition: attached.then(|| disposition::attachment(&served)),
-            no_store: self.no_store,
-            negotiable,
-        };
+        let kind = self.media_type.unwrap_or(if attached { mime::UNKNOWN } else { own_type });
+        let look = self.look(&served, kind, negotiable);
         let mut codings = Coding::ALL.into_iter();
         Entry {
             plain: Rc::new(look.opened(found.file, None, pool)),
@@ -87,13 +83,7 @@ impl Dress {
         bytes: Arc<[u8]>,
     ) -> Representation {
         let served = resolve::file_name(name);
-        let attached = self.download.contains(&mime::extension(&served));
-        let look = Look {
-            kind: plain.kind,
-            disposition: attached.then(|| disposition::attachment(&served)),
-            no_store: self.no_store,
-            negotiable: true,
-        };
+        let look = self.look(&served, plain.kind, true);
         let etag = etag(&plain.etag, Some(coding));
         Representation {
             identity: plain.identity,
@@ -104,6 +94,12 @@ impl Dress {
             kind: plain.kind,
             content: Content::Memory(bytes),
         }
+    }
+
+    fn look(&self, served: &str, kind: &'static str, negotiable: bool) -> Look {
+        let attached = self.download.contains(&mime::extension(served));
+        let disposition = attached.then(|| disposition::attachment(served));
+        Look { kind, disposition, no_store: self.no_store, negotiable }
     }
 }
 

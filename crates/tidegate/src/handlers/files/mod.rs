@@ -166,10 +166,9 @@ impl Files {
 
     /// A folder without an index (FILE-8), read and written out by a pool thread.
     fn list<'b>(&'b self, request: Request<'b>, name: String, now: Millis) -> Answer<'b> {
-        let query = request.target.iter().position(|byte| *byte == b'?');
-        let query = query.and_then(|at| request.target.get(at + 1..)).unwrap_or_default();
+        let query = query(&request);
         let asked = listing::Asked {
-            order: listing::Order::of(query),
+            order: listing::Order::of(query.strip_prefix(b"?").unwrap_or_default()),
             json: negotiate::prefers_json(request.values(Name::Accept)),
         };
         let folder = name.clone();
@@ -220,11 +219,15 @@ fn lost() -> Reject {
 
 /// A folder's address ends with a slash, or its relative links would lead astray (FILE-1).
 fn redirect(name: &str, request: &Request<'_>) -> Response {
-    let query = request.target.iter().position(|byte| *byte == b'?');
-    let query = query.and_then(|at| request.target.get(at..)).unwrap_or_default();
     let mut fields = format!("Location: /{}/", url_path::encode(name)).into_bytes();
     // The query is visible ASCII: the target was judged.
-    fields.extend_from_slice(query);
+    fields.extend_from_slice(query(request));
     fields.extend_from_slice(b"\r\n");
     Response::new(308, Fields::Owned(fields), Body::Static(""))
+}
+
+/// The query of the target with its `?`; empty where there is none.
+fn query<'b>(request: &Request<'b>) -> &'b [u8] {
+    let start = request.target.iter().position(|byte| *byte == b'?');
+    start.and_then(|at| request.target.get(at..)).unwrap_or_default()
 }
