@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::http::response::Refusal;
 use crate::http::{Request, Response};
+use crate::limits::Client;
 use crate::net::Peer;
 
 /// One request and its response; `'b` is the life of the request's bytes.
@@ -12,8 +13,10 @@ use crate::net::Peer;
 pub struct Exchange<'b> {
     /// Random and unique in this process's life; the client reads it in `X-Request-Id` of a refusal.
     pub id: u64,
-    /// Who asked.
+    /// Who is at the other end of the connection.
     pub peer: Peer,
+    /// Who asked: the peer, or the client that a trusted proxy names.
+    pub client: Client,
     /// When the last byte of the head was there.
     pub started: Instant,
     /// The request line as received: method, target, version. `None` where it could not be read.
@@ -33,7 +36,19 @@ pub struct Exchange<'b> {
 impl<'b> Exchange<'b> {
     /// A record that knows only who asked.
     pub fn begin(id: u64, peer: Peer, started: Instant) -> Self {
-        Self { id, peer, started, line: None, request: None, status: 0, bytes: 0, received: 0, refusal: None }
+        let client = Client::peer(peer);
+        Self {
+            id,
+            peer,
+            client,
+            started,
+            line: None,
+            request: None,
+            status: 0,
+            bytes: 0,
+            received: 0,
+            refusal: None,
+        }
     }
 
     /// Notes the request.
@@ -52,9 +67,10 @@ impl<'b> Exchange<'b> {
         self.refusal.clone_from(&response.refusal);
     }
 
-    /// Whether this was an upload that is now stored: only those are answered 201.
+    /// Whether this was an upload, or would have been one.
     #[inline]
-    pub fn stored(&self) -> bool {
-        self.status == 201
+    pub fn is_upload(&self) -> bool {
+        let to_upload = |target: &[u8]| matches!(target.strip_prefix(b"/upload"), Some([] | [b'?', ..]));
+        self.line.is_some_and(|(method, target, _)| method == "POST" && to_upload(target))
     }
 }

@@ -4,11 +4,11 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::config::{AccessFormat, ListenAddr, Settings};
+use crate::config::{AccessFormat, ListenAddr, Settings, ThreadRange};
 use crate::pool::Status;
 use crate::router::RESERVED;
 use crate::site::lacks_a_name;
-use crate::telemetry::tally::Totals;
+use crate::telemetry::{Totals, tally::Upload};
 
 /// Says where the server listens, what it serves, and within which bounds.
 pub fn greet(settings: &Settings, at: &[ListenAddr], uploads: bool, cap: usize, descriptors: Option<u64>) {
@@ -69,7 +69,7 @@ fn block(settings: &Settings, at: &[ListenAddr], uploads: bool, cap: usize) -> S
     let folder = settings.uploads.dir.clone().unwrap_or_else(|| settings.files.root.join("uploads"));
     row("uploads", if uploads { shown(&folder) } else { "refused (see the line above)".into() });
     row("workers", format!("{} event loops", server.workers));
-    row("pool", format!("{} threads, queue {}", server.threads, server.queue));
+    row("pool", format!("{}, queue {}", threads(server.threads), server.queue));
     let requests = limits.max_requests.map_or("unlimited".into(), |max| max.to_string());
     row("limits", format!("{cap} connections, {requests} requests each, idle {:?}", limits.keep_alive));
     row(
@@ -86,6 +86,11 @@ fn block(settings: &Settings, at: &[ListenAddr], uploads: bool, cap: usize) -> S
     row("logs", logs(settings));
     text.truncate(text.trim_end().len());
     text
+}
+
+fn threads(range: ThreadRange) -> String {
+    let (least, most) = (range.least(), range.most());
+    if range.is_fixed() { format!("{most} threads") } else { format!("{least} to {most} threads") }
 }
 
 /// The address as a client types it.
@@ -125,7 +130,7 @@ pub fn pool_status(status: &Status) -> String {
     format!(
         "thread pool status: busy {}/{}, queue {}/{}",
         status.busy(),
-        status.size,
+        status.size(),
         status.queued,
         status.queue_limit
     )
@@ -133,25 +138,28 @@ pub fn pool_status(status: &Status) -> String {
 
 /// The last words.
 pub fn summary(totals: &Totals, peak: usize, ran: Duration, dropped: u64) -> String {
-    let refused: u64 = totals.refusals.iter().map(|(_, count)| count).sum();
-    let kinds: Vec<_> = totals.refusals.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    let refused: u64 = totals.refusals.iter().sum();
+    let kinds: Vec<_> = totals.refused().map(|(name, count)| format!("{name} {count}")).collect();
     let kinds = if kinds.is_empty() { String::new() } else { format!(" ({})", kinds.join(", ")) };
     let dropped = if dropped > 0 { format!(", {dropped} log lines dropped") } else { String::new() };
     format!(
         "stopped after {:.1} s: {} requests served, {refused} refused{kinds}, {} uploads, peak {peak} connections{dropped}",
         ran.as_secs_f64(),
         totals.requests.saturating_sub(refused),
-        totals.uploads
+        totals.uploads(Upload::Stored)
     )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::Code;
 
     #[test]
     fn obs_5_the_summary_names_each_kind_of_refusal() {
-        let totals = Totals { requests: 10, uploads: 2, refusals: vec![("not_found", 3), ("slow_head", 1)] };
+        let mut totals = Totals { requests: 10, uploads: [2, 5, 5], ..Totals::default() };
+        totals.refusals[Code::NotFound as usize] = 3;
+        totals.refusals[Code::SlowHead as usize] = 1;
         let text = summary(&totals, 7, Duration::from_millis(1500), 0);
         assert_eq!(
             text,

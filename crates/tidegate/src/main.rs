@@ -30,6 +30,9 @@ fn run(command: Command) -> Result<ExitCode, Exit> {
         Command::Healthcheck(invocation) => {
             Ok(tidegate::healthcheck::run(&invocation.resolve(&Environment::current())?))
         }
+        Command::Bans(invocation, request) => {
+            Ok(tidegate::bans_cli::run(&invocation.resolve(&Environment::current())?, &request))
+        }
         Command::Completions(shell) => Ok(written(config::completions(shell, &mut io::stdout()))),
         Command::Man => Ok(written(config::man(&mut io::stdout()))),
     }

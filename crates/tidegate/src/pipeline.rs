@@ -9,31 +9,44 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use http1::{Expect, Target};
 
 use crate::clock::Millis;
-use crate::handlers::{Answer, health};
-use crate::http::host::Here;
+use crate::handlers::{Answer, dashboard, health, metrics, status};
+use crate::http::host::{Here, Ours};
 use crate::http::reject::Extra;
 use crate::http::request::Name;
 use crate::http::response::Fields;
 use crate::http::url_path::UrlPath;
 use crate::http::{Code, Method, Reject, Reply, Request, Response, negotiate, problem};
-use crate::router::{ALLOW_ALL, ALLOW_READ, Route};
+use crate::limits::Client;
+use crate::net::Peer;
+use crate::router::{ALLOW_ALL, ALLOW_READ, Page, Route};
 use crate::site::Site;
+
+/// Who is at the other end, and by which entrance it came.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    /// Its address.
+    pub peer: Peer,
+    /// The address on which it was accepted.
+    pub here: Here,
+    /// Whether that was the listener for operators.
+    pub backstage: bool,
+}
 
 /// Where and when a request came, and what it is called in the log.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival {
-    /// The address on which its connection was accepted.
-    pub here: Here,
+    /// Who is at the other end of its connection.
+    pub caller: Caller,
     /// When its head was complete.
     pub now: Millis,
     /// Its id.
     pub id: u64,
 }
 
-/// Answers `request`.
+/// Answers `request`, and notes whose it is.
 #[inline]
-pub fn handle<'b>(site: &'b Site, request: &Request<'b>, arrival: Arrival) -> Reply<'b> {
-    let answer = catch_unwind(AssertUnwindSafe(|| judge(site, request, arrival)));
+pub fn handle<'b>(site: &'b Site, request: &Request<'b>, arrival: Arrival, client: &mut Client) -> Reply<'b> {
+    let answer = catch_unwind(AssertUnwindSafe(|| judge(site, request, arrival, client)));
     match answer.unwrap_or_else(|_| Err(panicked())) {
         Ok(Reply::Now(Ok(response))) => Reply::Now(response),
         Ok(Reply::Now(Err(reject))) | Err(reject) => Reply::Now(refuse(site, &reject, request, arrival)),
@@ -45,9 +58,18 @@ pub fn handle<'b>(site: &'b Site, request: &Request<'b>, arrival: Arrival) -> Re
 }
 
 #[inline]
-fn judge<'b>(site: &'b Site, request: &Request<'b>, arrival: Arrival) -> Result<Answer<'b>, Reject> {
+fn judge<'b>(
+    site: &'b Site,
+    request: &Request<'b>,
+    arrival: Arrival,
+    client: &mut Client,
+) -> Result<Answer<'b>, Reject> {
     crate::failpoint!("judge");
-    judge_host(site, request, arrival)?; // (2)
+    let host = judge_host(site, request, arrival); // (2)
+    *client =
+        site.guard.identity.of(arrival.caller.peer, request, host.as_ref().is_ok_and(|ours| ours.loopback));
+    host?;
+    site.guard.admit(client, arrival.now)?; // (3)
     let Some(method) = request.known_method() else { return Err(unknown_method(request)) }; // (4)
     let path = match Target::parse(request.target) {
         // (5)
@@ -64,6 +86,9 @@ fn judge<'b>(site: &'b Site, request: &Request<'b>, arrival: Arrival) -> Result<
     if method == Method::Options {
         return Ok(options(route.allow())); // (6)
     }
+    if let Route::Admin(_) = route {
+        admit_to_admin(site, request, arrival, client)?; // (7)
+    }
     if !route.answers(method) {
         let detail = "This address answers other methods; see Allow.";
         return Err(Reject::new(Code::MethodNotAllowed, detail).with(Extra::Allow(route.allow()))); // (8)
@@ -74,12 +99,25 @@ fn judge<'b>(site: &'b Site, request: &Request<'b>, arrival: Arrival) -> Result<
     respond(site, request, route, &path, arrival)
 }
 
+/// The pages for operators stand where they were told to, and open to operators.
+fn admit_to_admin(
+    site: &Site,
+    request: &Request<'_>,
+    arrival: Arrival,
+    client: &Client,
+) -> Result<(), Reject> {
+    if site.has_backstage && !arrival.caller.backstage {
+        return Err(Reject::not_found());
+    }
+    site.access.admit(client, request)
+}
+
 #[inline]
-fn judge_host(site: &Site, request: &Request<'_>, arrival: Arrival) -> Result<(), Reject> {
-    let judgement = site.last_host.judge(&site.hosts, request, arrival.here);
+fn judge_host(site: &Site, request: &Request<'_>, arrival: Arrival) -> Result<Ours, Reject> {
+    let judgement = site.last_host.judge(&site.hosts, request, arrival.caller.here);
     if log::log_enabled!(log::Level::Debug) {
         let host = String::from_utf8_lossy(request.values(Name::Host).next().unwrap_or(b"-"));
-        let result = judgement.as_ref().map_or_else(|reject| reject.code.row().name, |()| "ours");
+        let result = judgement.as_ref().map_or_else(|reject| reject.code.row().name, |_| "ours");
         log::debug!("{:016x}: host check of {}: {result}", arrival.id, host.escape_debug());
     }
     judgement
@@ -94,11 +132,15 @@ fn respond<'b>(
     arrival: Arrival,
 ) -> Result<Answer<'b>, Reject> {
     match route {
+        Route::Upload | Route::Uploaded(_) | Route::File if arrival.caller.backstage => {
+            Err(Reject::not_found())
+        }
         Route::Upload => site.uploads.begin(request, &site.pool),
         Route::Health => Ok(Reply::Now(Ok(health::alive()))),
         Route::Ready => {
             Ok(Reply::Now(health::ready(&site.draining, site.uploads.store.as_deref(), &site.pool)))
         }
+        Route::Admin(page) => admin_page(site, request, page, arrival),
         Route::Reserved => Err(Reject::not_found()),
         Route::Uploaded(name) => {
             let servable = path.name().is_some() && !name.contains('/');
@@ -112,6 +154,29 @@ fn respond<'b>(
     }
 }
 
+fn admin_page<'b>(
+    site: &'b Site,
+    request: &Request<'b>,
+    page: Page<'_>,
+    arrival: Arrival,
+) -> Result<Answer<'b>, Reject> {
+    let overview = &site.overview;
+    let answer = match page {
+        Page::Metrics => Ok(metrics::show(overview, request)),
+        Page::Status => Ok(status::show(overview)),
+        Page::Refusal(id) => status::refusal(overview, request, id),
+        Page::Dashboard => Ok(dashboard::show(overview, request)),
+        Page::Events => dashboard::follow(overview),
+        Page::Asset(name) => dashboard::asset(name),
+        Page::Lift => {
+            site.access.admit_change(request)?;
+            return dashboard::lift(&site.guard, request);
+        }
+        Page::Nothing => Err(Reject::not_found()),
+    };
+    Ok(Reply::Now(answer))
+}
+
 /// The response to the refusal of a request, in the form that its client prefers.
 pub fn refuse(site: &Site, reject: &Reject, request: &Request<'_>, arrival: Arrival) -> Response {
     if !negotiate::names_html(request.values(Name::Accept)) {
@@ -120,6 +185,18 @@ pub fn refuse(site: &Site, reject: &Reject, request: &Request<'_>, arrival: Arri
     match site.files.pages().of(reject.code.row().status, arrival.now) {
         Some(page) => problem::with_page(reject, page),
         None => problem::response(reject, arrival.id, true),
+    }
+}
+
+/// The fields by which a script of another origin may read whatever answers `request` (SEC-2).
+#[inline]
+pub fn cors_fields<'s>(site: &'s Site, request: &Request<'_>) -> &'s [u8] {
+    if site.cors.is_off() {
+        return &[];
+    }
+    match path_of(request) {
+        Some(path) if Route::of(path.as_str()).is_for_operators() => &[],
+        _ => site.cors.fields(request),
     }
 }
 
@@ -167,15 +244,18 @@ fn options<'b>(allow: &'static str) -> Answer<'b> {
 
 /// 405 whatever the target; the route only tells which methods there are (H1-1).
 fn unknown_method(request: &Request<'_>) -> Reject {
-    let allow = match Target::parse(request.target) {
-        Ok(Target::Origin { path, .. } | Target::Absolute { path, .. }) => {
-            UrlPath::parse(path).map_or(ALLOW_READ, |path| Route::of(path.as_str()).allow())
-        }
-        _ => ALLOW_READ,
-    };
+    let allow = path_of(request).map_or(ALLOW_READ, |path| Route::of(path.as_str()).allow());
     Reject::new(Code::MethodNotAllowed, "This server does not know the method.")
         .with(Extra::Allow(allow))
         .closing()
+}
+
+/// The path of the target, where that has a sound one.
+fn path_of<'b>(request: &Request<'b>) -> Option<UrlPath<'b>> {
+    match Target::parse(request.target) {
+        Ok(Target::Origin { path, .. } | Target::Absolute { path, .. }) => UrlPath::parse(path).ok(),
+        _ => None,
+    }
 }
 
 /// 417; where a body was announced nobody can tell whether it comes, so the connection closes (H1-11).

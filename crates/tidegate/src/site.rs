@@ -5,16 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{ListenAddr, Settings};
+use crate::handlers::admin::Access;
 use crate::handlers::files::Files;
 use crate::handlers::files::cache::Room;
 use crate::handlers::files::codings::Codings;
 use crate::handlers::files::dress::Dress;
+use crate::handlers::files::shelf::Means;
 use crate::handlers::health::Draining;
+use crate::handlers::overview::Overview;
 use crate::handlers::upload::Uploads;
+use crate::http::cors::Cors;
 use crate::http::host::{HostPolicy, LastHost};
-use crate::limits::Budget;
+use crate::limits::{Budget, Guard, Ledger};
 use crate::pool::Pool;
 use crate::store::LocalStore;
+use crate::telemetry::Tally;
 
 /// What outlives every reload; clones share it.
 #[derive(Clone)]
@@ -29,6 +34,10 @@ pub struct Services {
     pub stored: Option<Arc<OwnedFd>>,
     /// Memory for bodies in progress.
     pub budget: Budget,
+    /// What is held against which client.
+    pub ledger: Arc<Ledger>,
+    /// What operators see.
+    pub overview: Arc<Overview>,
     /// Whether the server is on its way out.
     pub draining: Draining,
     /// How much each cache of a worker may remember.
@@ -55,6 +64,16 @@ pub struct Site {
     pub hosts: HostPolicy,
     /// The last host that was found to be ours.
     pub last_host: LastHost,
+    /// Who asks, how much, and whether that is too much.
+    pub guard: Guard,
+    /// Who may see the pages for operators.
+    pub access: Access,
+    /// Whether these have a listener of their own.
+    pub has_backstage: bool,
+    /// What they show.
+    pub overview: Arc<Overview>,
+    /// Whose scripts may read our answers.
+    pub cors: Cors,
     /// Files below the root.
     pub files: Files,
     /// Stored uploads.
@@ -71,7 +90,12 @@ pub struct Site {
 
 impl Site {
     /// Builds a site from validated settings; cannot fail, so that a reload is all or nothing.
-    pub fn new(settings: &Settings, services: &Services) -> Self {
+    pub fn new(settings: &Settings, services: &Services, tally: &Arc<Tally>) -> Self {
+        let means = Means {
+            codings: services.codings.clone(),
+            pool: services.pool.clone(),
+            tally: Arc::clone(tally),
+        };
         let bounds = &settings.limits;
         Self {
             limits: http1::Limits {
@@ -86,6 +110,11 @@ impl Site {
             max_requests: bounds.max_requests.unwrap_or(u32::MAX),
             hosts: host_policy(settings),
             last_host: LastHost::default(),
+            guard: Guard::new(settings, Arc::clone(&services.ledger)),
+            access: Access::new(&settings.admin),
+            has_backstage: settings.admin.listen.is_some(),
+            overview: Arc::clone(&services.overview),
+            cors: Cors::new(&settings.cors.origins),
             files: Files::new(
                 Arc::clone(&services.root),
                 Dress {
@@ -98,10 +127,9 @@ impl Site {
                     codings: true,
                 },
                 services.room,
-                services.codings.clone(),
-                services.pool.clone(),
+                means.clone(),
             ),
-            stored: services.stored.as_ref().map(|folder| stored_files(folder, services)),
+            stored: services.stored.as_ref().map(|folder| stored_files(folder, services.room, means)),
             uploads: Uploads {
                 store: services.store.clone(),
                 budget: services.budget.clone(),
@@ -116,7 +144,7 @@ impl Site {
 }
 
 /// Stored uploads are all JSON, and nobody may keep them (UP-7).
-fn stored_files(folder: &Arc<OwnedFd>, services: &Services) -> Files {
+fn stored_files(folder: &Arc<OwnedFd>, room: Room, means: Means) -> Files {
     let dress = Dress {
         download: Vec::new(),
         media_type: Some("application/json"),
@@ -126,7 +154,7 @@ fn stored_files(folder: &Arc<OwnedFd>, services: &Services) -> Files {
         spa: false,
         codings: false,
     };
-    Files::new(Arc::clone(folder), dress, services.room, services.codings.clone(), services.pool.clone())
+    Files::new(Arc::clone(folder), dress, room, means)
 }
 
 /// The configured values, without countdown; no `max` where there is none (SPEC H1-3). Part of a second counts as

@@ -22,9 +22,10 @@ use crate::http::host::Here;
 use crate::limits::Admission;
 use crate::net::listener::Bound;
 use crate::net::{Listener, Peer, Transport, sys};
+use crate::pipeline::Caller;
 use crate::site::{Services, Site};
 use crate::telemetry::log::LogWriter;
-use crate::telemetry::{Recorder, Tally};
+use crate::telemetry::{Notes, Recorder};
 
 /// First wait after `accept` failed for want of descriptors or memory; doubled up to [`BACKOFF_MAX`].
 const BACKOFF: Duration = Duration::from_millis(10);
@@ -47,20 +48,29 @@ pub enum Order {
     Drain,
 }
 
+/// A listening socket of a worker.
+#[derive(Debug)]
+pub struct Entrance {
+    /// The socket.
+    pub bound: Bound,
+    /// Whether it leads to the pages for operators alone.
+    pub backstage: bool,
+}
+
 /// What a worker starts with.
 pub struct Start {
     /// Its number, from 0.
     pub number: usize,
     /// Its listening sockets.
-    pub listeners: Vec<Bound>,
+    pub entrances: Vec<Entrance>,
     /// What it serves.
     pub settings: Arc<Settings>,
     /// What it shares with the others, under locks or atomics.
     pub services: Services,
     /// Seats for connections.
     pub admission: Admission,
-    /// Its counters.
-    pub tally: Arc<Tally>,
+    /// What it counts and has seen.
+    pub notes: Notes,
     /// Where its log lines go.
     pub writer: LogWriter,
     /// The zero of all clocks.
@@ -112,16 +122,17 @@ async fn run(
     mut orders: mpsc::UnboundedReceiver<Order>,
     ready: &SyncSender<io::Result<()>>,
 ) -> io::Result<()> {
-    let Start { number, listeners, settings, services, admission, tally, writer, epoch, courtesy } = start;
-    let recorder = Recorder::new(tally, format!("worker-{number}"), writer, &settings.log);
-    let local = Rc::new(Local::new(Site::new(&settings, &services), Clock::new(epoch), recorder));
+    let Start { number, entrances, settings, services, admission, notes, writer, epoch, courtesy } = start;
+    let recorder = Recorder::new(notes, format!("worker-{number}"), writer, &settings.log);
+    let site = Site::new(&settings, &services, recorder.tally());
+    let local = Rc::new(Local::new(site, Clock::new(epoch), recorder));
     local.site().files.pages().read(local.clock.now());
     let (drain, draining) = watch::channel(false);
     let mut accepting = Vec::new();
     let (backlog, backlogs) = watch::channel(settings.server.backlog);
-    for bound in listeners {
+    for Entrance { bound, backstage } in entrances {
         let listener = Listener::attach(bound)?;
-        let inside = Inside { local: Rc::clone(&local), admission: admission.clone(), courtesy };
+        let inside = Inside { local: Rc::clone(&local), admission: admission.clone(), courtesy, backstage };
         let door = Door { listener, inside };
         accepting.push(spawn_local(door.accept_until(draining.clone(), backlogs.clone())));
     }
@@ -151,7 +162,7 @@ async fn run(
 fn reload(local: &Local, settings: &Settings, services: &Services) {
     let log: &LogSettings = &settings.log;
     local.recorder.reshape(log);
-    local.swap_site(Site::new(settings, services));
+    local.swap_site(Site::new(settings, services, local.recorder.tally()));
 }
 
 /// Keeps time for a worker: deadlines, the `Date` field, log lines that wait to be handed over, and memory that is not
@@ -165,7 +176,9 @@ async fn tick(local: Rc<Local>) {
         local.recorder.flush();
         if count % STATE_EVERY == 0 {
             let live = local.deadlines.live();
+            local.recorder.tally().set_connections(live);
             local.recorder.tell_state(live);
+            local.recorder.tick(local.clock.now());
             peak = peak.max(live);
             if peak >= CROWD
                 && live < peak / 2
@@ -188,6 +201,7 @@ struct Inside {
     local: Rc<Local>,
     admission: Admission,
     courtesy: usize,
+    backstage: bool,
 }
 
 impl Door {
@@ -223,22 +237,24 @@ impl Door {
 
 impl Inside {
     fn welcome(&self, at: &ListenAddr, io: Transport, peer: Peer) {
-        let here = here(at, &io);
-        match self.admission.admit(self.local.clock.now()) {
+        let caller = Caller { peer, here: here(at, &io), backstage: self.backstage };
+        let site = self.local.site();
+        let guard = &site.guard;
+        match self.admission.admit(guard.identity.counted(peer), guard.max_connections) {
             Ok(permit) => {
-                let mut connection = Connection::new(io, peer, here, Some(permit), &self.local);
+                let mut connection = Connection::new(io, caller, Some(permit), &self.local);
                 spawn_local(async move { connection.serve().await });
             }
-            Err(_) if self.local.turned_away.get() < self.courtesy => {
+            Err(refused) if self.local.turned_away.get() < self.courtesy => {
                 let local = Rc::clone(&self.local);
                 local.turned_away.set(local.turned_away.get() + 1);
-                let mut connection = Connection::new(io, peer, here, None, &local);
+                let mut connection = Connection::new(io, caller, None, &local);
                 spawn_local(async move {
-                    connection.turn_away().await;
+                    connection.turn_away(refused).await;
                     local.turned_away.set(local.turned_away.get().saturating_sub(1));
                 });
             }
-            Err(_) => Connection::new(io, peer, here, None, &self.local).turn_away_silently(),
+            Err(refused) => Connection::new(io, caller, None, &self.local).turn_away_silently(refused),
         }
     }
 }

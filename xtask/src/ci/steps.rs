@@ -9,7 +9,7 @@ use super::{Step, browser};
 use crate::context::Context;
 use crate::{Verdict, tidy};
 
-pub(super) const STEPS: [Step; 9] = [
+pub(super) const STEPS: [Step; 10] = [
     Step {
         name: "setup",
         what: "install the tools that are missing",
@@ -22,6 +22,7 @@ pub(super) const STEPS: [Step; 9] = [
     Step { name: "deny", what: "licences, bans and sources of dependencies", needs: &[DENY], run: deny },
     Step { name: "doc", what: "the documentation builds without a warning", needs: &[], run: doc },
     Step { name: "tests", what: "unit, integration and documentation tests", needs: &[], run: tests },
+    Step { name: "shuttle", what: "locks and threads in many orders of events", needs: &[], run: shuttle },
     Step {
         name: "browser",
         what: "our pages in Chromium",
@@ -77,6 +78,14 @@ fn doc(context: &Context) -> Report {
 
 fn tests(context: &Context) -> Report {
     let args = ["test", "--workspace", "--features", "tidegate/failpoints", "--no-fail-fast"];
+    let ran = context.run("cargo", &args);
+    let tally = cargo_test_tally(&ran.output);
+    Report::counted(ran, tally)
+}
+
+/// Only the tests made for it: all else would meet shuttle's locks outside of a test of shuttle.
+fn shuttle(context: &Context) -> Report {
+    let args = ["test", "--package", "tidegate", "--lib", "--features", "tidegate/shuttle", "shuttle_"];
     let ran = context.run("cargo", &args);
     let tally = cargo_test_tally(&ran.output);
     Report::counted(ran, tally)

@@ -10,7 +10,7 @@ const SRC: &str = "crates/tidegate/src/";
 /// itself keeps it from looking up.
 const LAYERS: [&[&str]; 12] = [
     &["main"],
-    &["demo", "healthcheck"],
+    &["bans_cli", "demo", "healthcheck"],
     &["server", "greeting"],
     &["worker"],
     &["conn"],

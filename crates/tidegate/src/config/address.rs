@@ -76,13 +76,18 @@ pub(super) enum AllowedHost {
 /// Reads one `--listen`: `127.0.0.1:8080`, `[::1]:8080` or `unix:/path`.
 pub(super) fn listen_address(text: &str) -> Result<ListenAddr, BadValue> {
     if let Some(path) = text.strip_prefix("unix:") {
-        let fits = (1..=UNIX_PATH_MAX).contains(&path.len()) && !path.contains('\0');
-        let refusal = || BadValue::expected(format!("a path of 1 to {UNIX_PATH_MAX} bytes after unix:"));
-        return if fits { Ok(ListenAddr::Unix(PathBuf::from(path))) } else { Err(refusal()) };
+        return socket_path(path).map(ListenAddr::Unix);
     }
     text.parse().map(ListenAddr::Tcp).map_err(|_| {
         BadValue::expected("an address with its port, like 127.0.0.1:8080, [::1]:8080 or unix:/path")
     })
+}
+
+/// Reads the path of a unix socket.
+pub(super) fn socket_path(text: &str) -> Result<PathBuf, BadValue> {
+    let fits = (1..=UNIX_PATH_MAX).contains(&text.len()) && !text.contains('\0');
+    let refusal = || BadValue::expected(format!("the path of a socket, 1 to {UNIX_PATH_MAX} bytes"));
+    fits.then(|| PathBuf::from(text)).ok_or_else(refusal)
 }
 
 /// Reads `--host`: an IP address, bracketed or not, or a name. The text is kept as written.

@@ -13,7 +13,7 @@ use super::env::Environment;
 use super::error::{ConfigError, Place, Value};
 use super::layers::{Given, Layer};
 use super::nearest::nearest;
-use super::table::{CONFIG, Flag, GROUPS, HOST, LISTEN, PORT, Shape, TABLE, THREADS};
+use super::table::{CONFIG, CONTROL, Flag, GROUPS, HOST, LISTEN, PORT, Shape, TABLE, THREADS};
 
 /// What the user asked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,10 +29,23 @@ pub enum Command {
     },
     /// Ask a running server whether it is alive.
     Healthcheck(Box<Invocation>),
+    /// Ask a running server about its bans.
+    Bans(Box<Invocation>, BansRequest),
     /// Print completions for a shell.
     Completions(Shell),
     /// Print the man page.
     Man,
+}
+
+/// What is asked about bans.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BansRequest {
+    /// Who is banned, for how long and why, for a person.
+    List,
+    /// Ban this client no longer.
+    Lift(String),
+    /// The same list for another program, in this format.
+    Export(String),
 }
 
 /// The flags as given, kept for the life of the process: a reload lays them over the newly read file again.
@@ -99,6 +112,7 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Exit> {
         "check" => Ok(Command::Check(invocation(inner)?)),
         "demo" => Ok(Command::Demo { url: inner.get_one("URL").cloned() }),
         "healthcheck" => Ok(Command::Healthcheck(invocation(inner)?)),
+        "bans" => bans(inner),
         "man" => Ok(Command::Man),
         "completions" => match inner.get_one("SHELL") {
             Some(shell) => Ok(Command::Completions(*shell)),
@@ -106,6 +120,38 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Exit> {
         },
         _ => Ok(Command::Serve(invocation(inner)?)),
     }
+}
+
+fn bans(matches: &ArgMatches) -> Result<Command, Exit> {
+    let Some((name, inner)) = matches.subcommand() else {
+        return Err(Exit::usage("bans needs list, lift or export"));
+    };
+    let request = match (name, inner.try_get_one::<String>("CLIENT"), inner.try_get_one::<String>("format")) {
+        ("lift", Ok(Some(client)), _) => BansRequest::Lift(client.clone()),
+        ("export", _, Ok(Some(format))) => BansRequest::Export(format.clone()),
+        _ => BansRequest::List,
+    };
+    Ok(Command::Bans(invocation(inner)?, request))
+}
+
+fn bans_command() -> clap::Command {
+    let reach = || [&CONFIG, &CONTROL].into_iter();
+    let format = Arg::new("format")
+        .long("format")
+        .value_name("FORMAT")
+        .default_value("json")
+        .value_parser(["json", "fail2ban", "nftables"])
+        .help("How the list is written");
+    sub("bans", "Show, lift or export the bans of a running server, by its control socket")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(with_flags(sub("list", "Who is banned, until when and why"), reach()))
+        .subcommand(with_flags(
+            sub("lift", "Ban a client no longer, and forget what it did")
+                .arg(Arg::new("CLIENT").required(true).help("Its address, or network for IPv6")),
+            reach(),
+        ))
+        .subcommand(with_flags(sub("export", "Write the bans for another program").arg(format), reach()))
 }
 
 /// The whole command line, for parsing, completions and the man page.
@@ -129,6 +175,7 @@ pub(super) fn command() -> clap::Command {
                 .arg(Arg::new("URL").help("A running server; by default one is started for the tour")),
         )
         .subcommand(with_flags(sub("healthcheck", "Ask the configured server whether it is alive"), address))
+        .subcommand(bans_command())
         .subcommand(
             sub("completions", "Print completions for a shell")
                 .arg(Arg::new("SHELL").required(true).value_parser(value_parser!(Shell)).help("The shell")),

@@ -6,7 +6,7 @@
 //!       ──► file  ─┘                          │         resolve  the type and the bounds of each row
 //!                                             └─► show  TOML again; what a reload may not change
 //! ```
-//! `units` and `address` parse single values, `error` says what is wrong and where, `nearest` guesses what
+//! `units`, `address` and `origin` parse single values, `error` says what is wrong and where, `nearest` guesses what
 //! was meant. A new setting is a row in `table`, a field in `settings`, a line in `resolve` and one in
 //! `show`.
 
@@ -17,25 +17,30 @@ mod error;
 mod file;
 mod layers;
 mod nearest;
+mod origin;
+mod rate;
 mod resolve;
 mod settings;
 mod show;
 mod table;
 #[cfg(test)]
 mod tests;
+mod token;
 mod units;
 
 use std::io;
 
 pub use address::{AllowHosts, ListenAddr};
 pub use clap_complete::Shell;
-pub use cli::{Command, Exit, Invocation, parse};
+pub use cli::{BansRequest, Command, Exit, Invocation, parse};
 pub use env::Environment;
 pub use error::ConfigError;
+pub use rate::{RateError, RateLimit, rate_limit};
 pub use settings::{
-    AccessFormat, FileSettings, HostSettings, LimitSettings, LogSettings, ServerSettings, Settings,
-    UploadSettings,
+    AccessFormat, AdminSettings, BanMode, BanSettings, ClientSettings, CorsSettings, FileSettings,
+    HostSettings, LimitSettings, LogSettings, ServerSettings, Settings, ThreadRange, UploadSettings,
 };
+pub use token::Token;
 
 /// Writes the completions for a shell.
 ///

@@ -7,17 +7,21 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-use super::address::{AllowHosts, ListenAddr, allowed_host, host, ip_of, listen_address};
+use super::address::{AllowHosts, ListenAddr, allowed_host, host, ip_of, listen_address, socket_path};
 use super::cli::Invocation;
 use super::env::Environment;
 use super::error::{BadValue, ConfigError};
 use super::layers::Layers;
+use super::origin::origin;
+use super::rate::{RateLimit, rate_limit};
 use super::settings::{
-    AccessFormat, FileSettings, HostSettings, LimitSettings, LogSettings, ServerSettings, Settings,
-    UploadSettings,
+    AccessFormat, AdminSettings, BanMode, BanSettings, ClientSettings, CorsSettings, FileSettings,
+    HostSettings, LimitSettings, LogSettings, ServerSettings, Settings, ThreadRange, UploadSettings,
 };
 use super::table as t;
+use super::token::Token;
 use super::units::{duration_in, number_in, size_in, write_size};
+use crate::net::cidr::{Cidr, CidrError, CidrSet};
 
 /// Threads of one kind: far beyond the cores of any machine; more only cost memory and switching.
 const THREADS_MAX: usize = 1024;
@@ -44,7 +48,7 @@ const DEADLINE_MIN: Duration = Duration::from_millis(1);
 const TIME_MAX: Duration = Duration::from_hours(24);
 /// Addresses to listen on: each costs one socket for each worker.
 const LISTENERS_MAX: usize = 64;
-/// Allowed hosts and download extensions: searched in turn, once for each request.
+/// Allowed hosts, origins and download extensions: searched in turn, once for each request.
 const NAMES_MAX: usize = 256;
 /// Letters of an extension.
 const EXTENSION_MAX: usize = 32;
@@ -64,6 +68,10 @@ impl Invocation {
             files: files(&layers)?,
             uploads: uploads(&layers)?,
             hosts: hosts(&layers)?,
+            clients: clients(&layers)?,
+            bans: bans(&layers)?,
+            admin: admin(&layers)?,
+            cors: cors(&layers)?,
             log: log(&layers)?,
             notes: Vec::new(),
         };
@@ -82,6 +90,8 @@ fn server(layers: &Layers) -> Result<ServerSettings, ConfigError> {
         backlog: layers.one(&t::BACKLOG, number_in(1..=BACKLOG_MAX))?,
         drain: layers.one(&t::DRAIN, duration_in(Duration::ZERO..=TIME_MAX))?,
         drain_delay: layers.one(&t::DRAIN_DELAY, duration_in(Duration::ZERO..=TIME_MAX))?,
+        state: layers.optional(&t::STATE, path)?,
+        control: layers.optional(&t::CONTROL, socket_path)?,
     })
 }
 
@@ -124,12 +134,51 @@ fn hosts(layers: &Layers) -> Result<HostSettings, ConfigError> {
     Ok(HostSettings { allow: AllowHosts::from_names(names) })
 }
 
+fn cors(layers: &Layers) -> Result<CorsSettings, ConfigError> {
+    Ok(CorsSettings { origins: layers.list(&t::CORS_ORIGIN, NAMES_MAX, origin)? })
+}
+
+fn clients(layers: &Layers) -> Result<ClientSettings, ConfigError> {
+    let connections = layers.one(&t::MAX_CONNECTIONS_PER_IP, number_in(0..=CONNECTIONS_MAX))?;
+    Ok(ClientSettings {
+        max_connections: unless_zero(connections),
+        rate: layers.one(&t::RATE_LIMIT, rate)?,
+        limit_loopback: layers.optional(&t::LIMIT_LOOPBACK, switch)?.unwrap_or(false),
+        trusted_proxies: networks(layers, &t::TRUSTED_PROXY)?,
+    })
+}
+
+fn bans(layers: &Layers) -> Result<BanSettings, ConfigError> {
+    Ok(BanSettings {
+        mode: layers.one(&t::BANS, ban_mode)?,
+        time: layers.one(&t::BAN_TIME, duration_in(Duration::from_secs(1)..=TIME_MAX))?,
+        never: networks(layers, &t::BAN_ALLOW)?,
+    })
+}
+
+fn admin(layers: &Layers) -> Result<AdminSettings, ConfigError> {
+    let token_file = layers.optional(&t::ADMIN_TOKEN_FILE, path)?;
+    let read =
+        |file: &PathBuf| Token::read(file).map_err(|bad| layers.deciding(&t::ADMIN_TOKEN_FILE).refused(bad));
+    Ok(AdminSettings {
+        allow: networks(layers, &t::ADMIN_ALLOW)?,
+        token: token_file.as_ref().map(read).transpose()?,
+        token_file,
+        listen: layers.optional(&t::ADMIN_LISTEN, listen_address)?,
+    })
+}
+
+fn networks(layers: &Layers, flag: &t::Flag) -> Result<CidrSet, ConfigError> {
+    layers.list(flag, NAMES_MAX, network).map(CidrSet::from_iter)
+}
+
 fn log(layers: &Layers) -> Result<LogSettings, ConfigError> {
     Ok(LogSettings {
         access: layers.one(&t::ACCESS_LOG, access_format)?,
         level: layers.one(&t::LOG_LEVEL, level)?,
         file: layers.optional(&t::LOG_FILE, path)?,
         json_file: layers.optional(&t::JSON_LOG_FILE, path)?,
+        audit_file: layers.optional(&t::AUDIT_LOG, path)?,
     })
 }
 
@@ -211,12 +260,14 @@ fn workers(text: &str) -> Result<usize, BadValue> {
         .map_err(|_| BadValue::expected(format!("auto or a whole number from 1 to {THREADS_MAX}")))
 }
 
-fn threads(text: &str) -> Result<usize, BadValue> {
-    if text.contains("..") {
-        let what = "a range of threads is not supported yet";
-        return Err(BadValue::because(what, format!("one number from 1 to {THREADS_MAX}, like 10")));
-    }
-    number_in(1..=THREADS_MAX)(text)
+/// One number, or two with `..` between them.
+fn threads(text: &str) -> Result<ThreadRange, BadValue> {
+    let number = number_in(1..=THREADS_MAX);
+    let (least, most) = text.split_once("..").unwrap_or((text, text));
+    let range = number(least).and_then(|least| Ok(ThreadRange::new(least, number(most)?)));
+    range.ok().flatten().ok_or_else(|| {
+        BadValue::expected(format!("a whole number from 1 to {THREADS_MAX}, or a range like 4..32"))
+    })
 }
 
 fn path(text: &str) -> Result<PathBuf, BadValue> {
@@ -239,6 +290,23 @@ fn switch(text: &str) -> Result<bool, BadValue> {
         "true" | "1" => Ok(true),
         "false" | "0" => Ok(false),
         _ => Err(BadValue::expected("true or false")),
+    }
+}
+
+fn rate(text: &str) -> Result<Option<RateLimit>, BadValue> {
+    rate_limit(text).map_err(|error| BadValue::expected(error.to_string()))
+}
+
+fn network(text: &str) -> Result<Cidr, BadValue> {
+    text.parse().map_err(|bad: CidrError| BadValue::expected(bad.to_string()))
+}
+
+fn ban_mode(text: &str) -> Result<BanMode, BadValue> {
+    match text {
+        "off" => Ok(BanMode::Off),
+        "shadow" => Ok(BanMode::Shadow),
+        "on" => Ok(BanMode::On),
+        _ => Err(BadValue::expected("off, shadow or on")),
     }
 }
 

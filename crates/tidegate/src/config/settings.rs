@@ -4,10 +4,14 @@
 //! `resolve` has held every number against its bounds. Whether the root exists is for the server to see at
 //! start.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::{AllowHosts, ListenAddr};
+use super::rate::RateLimit;
+use super::token::Token;
+use crate::net::cidr::CidrSet;
 
 /// Everything the server was told, after all layers were laid over each other (RUN-3).
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +26,14 @@ pub struct Settings {
     pub uploads: UploadSettings,
     /// The hosts answered.
     pub hosts: HostSettings,
+    /// Who a client is, and how much it may ask.
+    pub clients: ClientSettings,
+    /// Who is banned, and for how long.
+    pub bans: BanSettings,
+    /// Who may see metrics, status and dashboard.
+    pub admin: AdminSettings,
+    /// The origins whose scripts may read our answers.
+    pub cors: CorsSettings,
     /// What is logged, and where.
     pub log: LogSettings,
     /// What the operator should know, each one line, to be logged as a warning at start.
@@ -38,7 +50,7 @@ pub struct ServerSettings {
     /// Event-loop threads, 1 to 1024; fixed for the life of the process.
     pub workers: usize,
     /// Pool threads, 1 to 1024 (LOAD-2).
-    pub threads: usize,
+    pub threads: ThreadRange,
     /// Jobs that may wait for a pool thread, 1 to 1,000,000 (LOAD-3).
     pub queue: usize,
     /// Connections the kernel holds before they are accepted, 1 to 65,535.
@@ -47,6 +59,51 @@ pub struct ServerSettings {
     pub drain: Duration,
     /// How long to accept on before draining, up to 24 h (RUN-5).
     pub drain_delay: Duration,
+    /// The folder for what survives a restart; fixed for the life of the process.
+    pub state: Option<PathBuf>,
+    /// The path of the control socket; fixed for the life of the process.
+    pub control: Option<PathBuf>,
+}
+
+/// How many threads the pool may have: written `10`, or `4..32`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThreadRange {
+    least: usize,
+    most: usize,
+}
+
+impl ThreadRange {
+    /// From `least` to `most` threads; `None` where `least` is 0 or above `most`.
+    pub fn new(least: usize, most: usize) -> Option<Self> {
+        (1..=most).contains(&least).then_some(Self { least, most })
+    }
+
+    /// Always as many, and at least one.
+    pub const fn fixed(count: usize) -> Self {
+        let count = if count == 0 { 1 } else { count };
+        Self { least: count, most: count }
+    }
+
+    /// As many threads wait for work, 1 and up.
+    pub const fn least(self) -> usize {
+        self.least
+    }
+
+    /// As many threads work under load, [`Self::least`] and up.
+    pub const fn most(self) -> usize {
+        self.most
+    }
+
+    /// Whether there are always as many.
+    pub const fn is_fixed(self) -> bool {
+        self.least == self.most
+    }
+}
+
+impl fmt::Display for ThreadRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_fixed() { write!(f, "{}", self.least) } else { write!(f, "{}..{}", self.least, self.most) }
+    }
 }
 
 /// `[limits]`: the bounds of connections, requests and bodies.
@@ -102,6 +159,61 @@ pub struct HostSettings {
     pub allow: AllowHosts,
 }
 
+/// `[cors]`: the origins whose scripts may read our answers (SEC-2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CorsSettings {
+    /// As a browser sends them, or `*` for any, at most 256; where there is none nobody is told anything.
+    pub origins: Vec<String>,
+}
+
+/// Of `[limits]` and `[security]`: who a client is, and how much it may ask (SEC-0, SEC-1, LOAD-7).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientSettings {
+    /// Open connections of one client, 1 to 1,000,000; `None` is no limit.
+    pub max_connections: Option<usize>,
+    /// Requests of one client; `None` is no limit.
+    pub rate: Option<RateLimit>,
+    /// Whether clients on this machine are limited like any other.
+    pub limit_loopback: bool,
+    /// Peers whose word on who the client is counts, at most 256 networks.
+    pub trusted_proxies: CidrSet,
+}
+
+/// Of `[limits]` and `[security]`: who is banned, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BanSettings {
+    /// Whether anybody is.
+    pub mode: BanMode,
+    /// How long a first ban lasts, 1 s to 24 h.
+    pub time: Duration,
+    /// Who never is, at most 256 networks.
+    pub never: CidrSet,
+}
+
+/// Whether clients that attack are banned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BanMode {
+    /// No book is kept.
+    Off,
+    /// The book says who would be banned; nobody is.
+    Shadow,
+    /// Who is in the book is refused.
+    On,
+}
+
+/// `[admin]`: who may see metrics, status and dashboard (SEC-6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminSettings {
+    /// Peers that may, at most 256 networks.
+    pub allow: CidrSet,
+    /// The file of the bearer token, as written.
+    pub token_file: Option<PathBuf>,
+    /// What the file holds: whoever sends it may.
+    pub token: Option<Token>,
+    /// A listener for these pages alone; fixed for the life of the process.
+    pub listen: Option<ListenAddr>,
+}
+
 /// `[log]`: what is logged, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSettings {
@@ -113,6 +225,8 @@ pub struct LogSettings {
     pub file: Option<PathBuf>,
     /// Where JSON lines go besides; `None` is nowhere.
     pub json_file: Option<PathBuf>,
+    /// Where security events go as JSON lines; `None` is nowhere (SEC-5).
+    pub audit_file: Option<PathBuf>,
 }
 
 /// How an access line is written (OBS-1).

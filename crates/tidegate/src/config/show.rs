@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use log::LevelFilter;
 
 use super::address::{ListenAddr, ip_of};
-use super::settings::{AccessFormat, ServerSettings, Settings};
+use super::settings::{AccessFormat, BanMode, ServerSettings, Settings, ThreadRange};
 use super::table::{self as t, Flag, GROUPS, Reload};
 use super::units::{write_duration, write_size};
+use crate::net::cidr::CidrSet;
 
 /// What a row came to, as TOML would say it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,10 +57,15 @@ impl Settings {
 
     /// Every row that a file may hold, in the order of the table.
     fn written(&self) -> Vec<(&'static Flag, Written)> {
-        let (limits, log) = (&self.limits, &self.log);
+        let (limits, clients, admin, log) = (&self.limits, &self.clients, &self.admin, &self.log);
         let mut rows = server_rows(&self.server);
         rows.extend([
             (&t::MAX_CONNECTIONS, number(limits.max_connections.unwrap_or(0))),
+            (&t::MAX_CONNECTIONS_PER_IP, number(clients.max_connections.unwrap_or(0))),
+            (&t::RATE_LIMIT, Written::Text(clients.rate.map_or("off".to_owned(), |rate| rate.to_string()))),
+            (&t::LIMIT_LOOPBACK, Written::Switch(clients.limit_loopback)),
+            (&t::BANS, Written::Text(ban_mode(self.bans.mode).to_owned())),
+            (&t::BAN_TIME, Written::Text(write_duration(&self.bans.time))),
             (&t::MAX_REQUESTS, Written::Number(limits.max_requests.unwrap_or(0).into())),
             (&t::KEEP_ALIVE, Written::Text(write_duration(&limits.keep_alive))),
             (&t::HEADER_TIMEOUT, Written::Text(write_duration(&limits.header_timeout))),
@@ -79,10 +85,20 @@ impl Settings {
                 self.uploads.quota.map_or(Written::Unset, |bytes| Written::Text(write_size(bytes))),
             ),
             (&t::ALLOW_HOST, Written::List(self.hosts.allow.written())),
+            (&t::TRUSTED_PROXY, networks(&clients.trusted_proxies)),
+            (&t::BAN_ALLOW, networks(&self.bans.never)),
+            (&t::CORS_ORIGIN, Written::List(self.cors.origins.clone())),
+            (&t::ADMIN_ALLOW, networks(&admin.allow)),
+            (&t::ADMIN_TOKEN_FILE, optional_path(admin.token_file.as_ref())),
+            (
+                &t::ADMIN_LISTEN,
+                admin.listen.as_ref().map_or(Written::Unset, |at| Written::Text(at.to_string())),
+            ),
             (&t::ACCESS_LOG, Written::Text(access_format(log.access).to_owned())),
             (&t::LOG_LEVEL, Written::Text(level(log.level).to_owned())),
             (&t::LOG_FILE, optional_path(log.file.as_ref())),
             (&t::JSON_LOG_FILE, optional_path(log.json_file.as_ref())),
+            (&t::AUDIT_LOG, optional_path(log.audit_file.as_ref())),
         ]);
         rows
     }
@@ -98,11 +114,13 @@ fn server_rows(server: &ServerSettings) -> Vec<(&'static Flag, Written)> {
         (&t::HOST, Written::Text(server.host.clone())),
         (&t::LISTEN, listen),
         (&t::WORKERS, number(server.workers)),
-        (&t::THREADS, number(server.threads)),
+        (&t::THREADS, threads(server.threads)),
         (&t::QUEUE, number(server.queue)),
         (&t::BACKLOG, Written::Number(u64::from(server.backlog.unsigned_abs()))),
         (&t::DRAIN, Written::Text(write_duration(&server.drain))),
         (&t::DRAIN_DELAY, Written::Text(write_duration(&server.drain_delay))),
+        (&t::STATE, optional_path(server.state.as_ref())),
+        (&t::CONTROL, optional_path(server.control.as_ref())),
     ]
 }
 
@@ -153,12 +171,28 @@ fn number(number: usize) -> Written {
     Written::Number(number as u64)
 }
 
+fn threads(range: ThreadRange) -> Written {
+    if range.is_fixed() { number(range.most()) } else { Written::Text(range.to_string()) }
+}
+
 fn path(path: &Path) -> Written {
     Written::Text(path.display().to_string())
 }
 
 fn optional_path(given: Option<&PathBuf>) -> Written {
     given.map_or(Written::Unset, |given| path(given))
+}
+
+fn networks(set: &CidrSet) -> Written {
+    Written::List(set.iter().map(ToString::to_string).collect())
+}
+
+fn ban_mode(mode: BanMode) -> &'static str {
+    match mode {
+        BanMode::Off => "off",
+        BanMode::Shadow => "shadow",
+        BanMode::On => "on",
+    }
 }
 
 fn access_format(format: AccessFormat) -> &'static str {

@@ -78,6 +78,8 @@ pub(super) const GROUPS: &[(&str, &str)] = &[
     ("files", "Files"),
     ("uploads", "Uploads"),
     ("security", "Security"),
+    ("cors", "Scripts of other origins"),
+    ("admin", "Metrics, status and dashboard"),
     ("log", "Logs"),
 ];
 
@@ -119,8 +121,8 @@ table! {
     WORKERS { name: "workers", value: "auto|N",
         default: Some("auto"), key: "server.workers", reload: Reload::Fixed,
         help: "Event-loop threads, 1 to 1024; auto is one for each core" }
-    THREADS { name: "threads", short: Some('t'), value: "N", default: Some("10"), key: "server.threads",
-        help: "Pool threads for all work that blocks (disk), 1 to 1024" }
+    THREADS { name: "threads", short: Some('t'), value: "N|A..B", default: Some("10"), key: "server.threads",
+        help: "Pool threads for work that blocks, 1 to 1024; 4..32 grows under load" }
     QUEUE { name: "queue", value: "N", shape: Shape::Number, default: Some("100"), key: "server.queue",
         help: "Jobs that may wait for the pool, 1 to 1000000; beyond it 503" }
     BACKLOG { name: "backlog", value: "N", shape: Shape::Number, default: Some("1024"), key: "server.backlog",
@@ -130,8 +132,25 @@ table! {
     DRAIN_DELAY { name: "drain-delay", value: "DURATION", default: Some("0s"), key: "server.drain_delay",
         help: "Time to accept on, with /readyz at 503, before a drain, 0s to 24h" }
 
+    STATE { name: "state", value: "DIR", shape: Shape::Text, key: "server.state", reload: Reload::Fixed,
+        help: "Folder for what survives a restart: bans [default: nothing does]" }
+    CONTROL { name: "control", value: "PATH", shape: Shape::Text, key: "server.control", reload: Reload::Fixed,
+        help: "Unix socket, mode 0600, by which `tidegate bans` reaches the server [default: none]" }
+
     MAX_CONNECTIONS { name: "max-connections", value: "N", shape: Shape::Number, default: Some("10000"),
         key: "limits.max_connections", help: "Open connections in all, 0 to 1000000; 0 for no limit" }
+    MAX_CONNECTIONS_PER_IP { name: "max-connections-per-ip", value: "N", shape: Shape::Number, default: Some("256"),
+        key: "limits.max_connections_per_ip",
+        help: "Open connections of one client (IPv6: /64), 0 to 1000000; 0 for no limit; beyond it 429" }
+    RATE_LIMIT { name: "rate-limit", value: "RATE[:BURST]|off", shape: Shape::Text, default: Some("100/s:200"),
+        key: "limits.rate_limit",
+        help: "Requests of one client (IPv6: /64) per s, m or h, and at once; beyond it 429" }
+    LIMIT_LOOPBACK { name: "limit-loopback", shape: Shape::Switch, key: "limits.limit_loopback",
+        help: "Limit clients on this machine like any other; by default local operators are exempt" }
+    BANS { name: "bans", value: "MODE", shape: Shape::Text, default: Some("shadow"), key: "limits.bans",
+        help: "Clients that attack: off, shadow (only say who would be banned) or on (403)" }
+    BAN_TIME { name: "ban-time", value: "DURATION", default: Some("10m"), key: "limits.ban_time",
+        help: "How long a first ban lasts, 1s to 24h; each further one twice as long, up to 24h" }
     MAX_REQUESTS { name: "max-requests", value: "N", shape: Shape::Number, default: Some("100"),
         key: "limits.max_requests", help: "Requests on one connection; 0 for no limit" }
     KEEP_ALIVE { name: "keep-alive", value: "DURATION", default: Some("30s"), key: "limits.keep_alive",
@@ -171,6 +190,22 @@ table! {
     ALLOW_HOST { name: "allow-host", value: "NAME", shape: Shape::List, key: "security.allow_host",
         help: "Another host to answer; without a port on any port, * is any host (repeatable)" }
 
+    TRUSTED_PROXY { name: "trusted-proxy", value: "CIDR", shape: Shape::List, key: "security.trusted_proxy",
+        help: "Proxy whose Forwarded or X-Forwarded-For names the client, as 10.0.0.0/8 (repeatable)" }
+    BAN_ALLOW { name: "ban-allow", value: "CIDR", shape: Shape::List, key: "security.ban_allow",
+        help: "Clients that are never banned (repeatable)" }
+
+    CORS_ORIGIN { name: "cors-origin", value: "ORIGIN", shape: Shape::List, key: "cors.origin",
+        help: "Origin whose scripts may read answers and upload, as https://app.example; * is any (repeatable)" }
+
+    ADMIN_ALLOW { name: "admin-allow", value: "CIDR", shape: Shape::List, key: "admin.allow",
+        help: "Peers that may see metrics, status and dashboard, besides local operators (repeatable)" }
+    ADMIN_TOKEN_FILE { name: "admin-token-file", value: "FILE", shape: Shape::Text, key: "admin.token_file",
+        reload: Reload::SameFolder,
+        help: "File whose one line is the bearer token for them, 16 to 512 letters" }
+    ADMIN_LISTEN { name: "admin-listen", shape: Shape::Text, key: "admin.listen", flag: false, reload: Reload::Fixed,
+        help: "Address of a listener for them alone; elsewhere they are then 404" }
+
     ACCESS_LOG { name: "access-log", value: "FORMAT", shape: Shape::Text,
         default: Some("pretty"), key: "log.access",
         help: "Access log: pretty, combined (as nginx), json or off" }
@@ -184,6 +219,9 @@ table! {
     JSON_LOG_FILE { name: "json-log-file", value: "FILE", shape: Shape::Text, key: "log.json_file",
         plain_variable: Some("JSON_LOG_FILE"), reload: Reload::SameFolder,
         help: "File to log to as JSON lines, besides the log itself" }
+    AUDIT_LOG { name: "audit-log", value: "FILE", shape: Shape::Text, key: "log.audit_file",
+        reload: Reload::SameFolder,
+        help: "File for security events as JSON lines" }
 }
 
 #[cfg(test)]

@@ -72,7 +72,7 @@ fn run_2_defaults_are_those_of_the_contract() {
             listen: vec![tcp("127.0.0.1:8080")],
             host: "127.0.0.1".into(),
             workers,
-            threads: 10,
+            threads: ThreadRange::fixed(10),
             queue: 100,
             backlog: 1024,
             drain: seconds(30),
@@ -97,6 +97,7 @@ fn run_2_defaults_are_those_of_the_contract() {
         },
         uploads: UploadSettings { dir: None, quota: None },
         hosts: HostSettings { allow: AllowHosts::default() },
+        cors: CorsSettings { origins: vec![] },
         log: LogSettings {
             access: AccessFormat::Pretty,
             level: LevelFilter::Info,
@@ -111,7 +112,8 @@ fn run_2_defaults_are_those_of_the_contract() {
 #[test]
 fn run_2_positionals_are_port_host_and_threads() {
     let server = resolve(&["8081", "::1", "4", "--queue", "7"], &[]).unwrap().server;
-    assert_eq!((server.listen, server.threads, server.queue), (vec![tcp("[::1]:8081")], 4, 7));
+    assert_eq!((server.listen, server.queue), (vec![tcp("[::1]:8081")], 7));
+    assert_eq!(server.threads, ThreadRange::fixed(4));
     assert_eq!(resolve(&["serve", "8081"], &[]).unwrap().server.listen, [tcp("127.0.0.1:8081")]);
 }
 
@@ -218,11 +220,6 @@ fn run_3_a_bad_value_is_told_in_the_words_of_its_layer() {
 #[test]
 fn run_3_bad_values_are_refused_with_what_was_expected() {
     for (flag, text, expected) in [
-        (
-            "--threads",
-            "4..32",
-            "a range of threads is not supported yet; expected one number from 1 to 1024, like 10",
-        ),
         ("--workers", "many", "expected auto or a whole number from 1 to 1024"),
         ("--max-header", "8", "expected a size with its unit, like 8KiB"),
         ("--access-log", "xml", "expected pretty, combined, json or off"),
@@ -230,6 +227,11 @@ fn run_3_bad_values_are_refused_with_what_was_expected() {
         ("--root", "", "expected a path"),
         ("--listen", "8080", "expected an address with its port, like 127.0.0.1:8080"),
         ("--host", "4", "expected an address or a name without a port"),
+        (
+            "--cors-origin",
+            "https://a/",
+            "expected scheme://host[:port] without a path, like https://app.example",
+        ),
         ("--allow-host", "a b", "expected a host name or address, like files.example"),
     ] {
         let error = resolve(&[flag, text], &[]).unwrap_err();
@@ -273,6 +275,31 @@ fn run_2_the_bounds_in_help_are_the_bounds_that_hold() {
             says_bounds || matches!(name, "port" | "max-requests"),
             "{name}: the type's own range goes unsaid"
         );
+    }
+}
+
+#[test]
+fn load_2_threads_are_a_number_or_a_range() {
+    let threads = |text| resolve(&["--threads", text], &[]).map(|settings| settings.server.threads);
+    for (text, least, most) in [("10", 10, 10), ("4..32", 4, 32), ("1..1024", 1, 1024), ("7..7", 7, 7)] {
+        assert_eq!(threads(text).ok(), ThreadRange::new(least, most), "{text}");
+    }
+    for text in
+        ["0..4", "5..4", "4..1025", "4..", "..4", "..", "4..8..9", "4 .. 8", "4-8", "1..=4", "+1..4", ""]
+    {
+        let error = threads(text).unwrap_err();
+        let expected = "expected a whole number from 1 to 1024, or a range like 4..32";
+        assert_eq!(error, format!("--threads {text}: {expected}"));
+    }
+}
+
+#[test]
+fn load_2_a_range_of_threads_is_written_back_as_it_was_read() {
+    for (written, line) in [("8", "threads = 8\n"), ("'4..32'", "threads = \"4..32\"\n")] {
+        let settings = resolve_file(&format!("[server]\nthreads = {written}"), &[], &[]).unwrap();
+        let toml = settings.to_toml();
+        assert!(toml.contains(line), "{toml}");
+        assert_eq!(resolve_file(&toml, &[], &[]).unwrap(), settings);
     }
 }
 

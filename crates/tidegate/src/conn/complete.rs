@@ -6,7 +6,7 @@ use http1::{Framing, Next};
 use super::buffer::Buffer;
 use super::connection::{Connection, Fill, Gone};
 use super::deadline::LINGER;
-use super::{receive, send_file};
+use super::{receive, send_file, send_live};
 use crate::clock::Millis;
 use crate::exchange::Exchange;
 use crate::http::{Body, Reply, Request, Response};
@@ -39,6 +39,7 @@ impl Connection {
         input: &Buffer,
     ) -> Result<(Buffer, Next), Gone> {
         let Pending { request, arrival, mut exchange, mut reply, consumed } = pending;
+        let _active = self.local.recorder.tally().active();
         self.in_request = true;
         let rest = input.unread().get(consumed..).unwrap_or_default();
         let mut tail = self.local.buffers.holding(rest, self.local.room());
@@ -94,6 +95,7 @@ impl Connection {
             Body::Sealed(bytes) => send_file::sealed(self, bytes).await,
             Body::File(file, range) => send_file::part(self, site, file, range.clone()).await,
             Body::Parts(file, parts) => send_file::parts(self, site, file, parts).await,
+            Body::Live(live) => send_live::pieces(self, live, sent.framing).await,
             _ => return Ok(()),
         };
         exchange.bytes = bytes;

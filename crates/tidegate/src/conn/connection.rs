@@ -18,9 +18,9 @@ use crate::exchange::Exchange;
 use crate::http::host::Here;
 use crate::http::{Body, Reject, Response, problem};
 use crate::limits::Permit;
+use crate::net::Transport;
 use crate::net::listener::DEFER_ACCEPT;
-use crate::net::{Peer, Transport};
-use crate::pipeline;
+use crate::pipeline::{self, Caller};
 use crate::site::Site;
 
 /// Payloads up to this size are copied behind their head, to leave in one `send`: measured, the kernel then copies from
@@ -39,8 +39,7 @@ pub struct Connection {
     pub(super) attached: Option<(Arc<[u8]>, Range<usize>)>,
     /// The seat; a connection that got none is only told so.
     permit: Option<Permit>,
-    pub(super) peer: Peer,
-    pub(super) here: Here,
+    pub(super) caller: Caller,
     served: u32,
     /// A head has begun to arrive, and its deadline runs.
     pub(super) in_head: bool,
@@ -70,12 +69,12 @@ pub(super) enum Fill {
 pub(super) struct Gone;
 
 impl Connection {
-    /// A connection just accepted at `here`. Without `permit` it can only be [turned away](Self::turn_away).
-    pub fn new(io: Transport, peer: Peer, here: Here, permit: Option<Permit>, local: &Rc<Local>) -> Self {
+    /// A connection just accepted. Without `permit` it can only be [turned away](Self::turn_away).
+    pub fn new(io: Transport, caller: Caller, permit: Option<Permit>, local: &Rc<Local>) -> Self {
         let now = local.clock.now();
         let slot = local.deadlines.slot();
         // A silent TCP connection has been with the kernel for a while before it was accepted.
-        let before = if here == Here::Unix { Duration::ZERO } else { DEFER_ACCEPT };
+        let before = if caller.here == Here::Unix { Duration::ZERO } else { DEFER_ACCEPT };
         slot.set(now.after(FIRST_BYTE.saturating_sub(before)));
         Self {
             io,
@@ -85,8 +84,7 @@ impl Connection {
             out: Vec::new(),
             attached: None,
             permit,
-            peer,
-            here,
+            caller,
             served: 0,
             in_head: false,
             in_request: false,
@@ -136,10 +134,14 @@ impl Connection {
         let close = response.close || self.served >= site.max_requests || self.local.is_draining();
         let common = self.local.clock.common_fields();
         let id = response.refusal.as_ref().map(|_| problem::id_field(exchange.id));
+        let cors = exchange.request.as_ref().map_or(&[][..], |request| pipeline::cors_fields(site, request));
         let answer = Answer {
             status: response.status,
-            fields: &[&common, response.fields.as_bytes(), id.as_ref().map_or(&[], |id| &id[..])],
-            body: response.body.length().map_or(AnswerBody::None, AnswerBody::Exact),
+            fields: &[&common, response.fields.as_bytes(), cors, id.as_ref().map_or(&[], |id| &id[..])],
+            body: match &response.body {
+                Body::Live(_) => AnswerBody::Stream,
+                body => body.length().map_or(AnswerBody::None, AnswerBody::Exact),
+            },
             close,
             keep_alive: &site.keep_alive_fields,
         };
@@ -169,7 +171,7 @@ impl Connection {
 
     /// Refuses what could not be read as a request, and closes.
     pub(super) fn refuse_unread(&mut self, reject: &Reject, input: Option<&[u8]>) {
-        let mut exchange = Exchange::begin(self.local.ids.next(), self.peer, Instant::now());
+        let mut exchange = Exchange::begin(self.local.ids.next(), self.caller.peer, Instant::now());
         exchange.line = input.and_then(http1::request_line);
         let response = pipeline::refuse_unread(reject, exchange.id);
         let site = self.local.site();
@@ -177,20 +179,15 @@ impl Connection {
         self.record(&exchange);
     }
 
-    /// Writes down an exchange that took no time worth telling; the clock is asked only where that is told.
-    #[inline]
-    pub(super) fn record_at_once(&mut self, exchange: &Exchange<'_>) {
-        if self.local.recorder.tells_time() {
-            self.record(exchange);
-        } else {
-            self.local.recorder.record(exchange, exchange.started, self.now);
-        }
-    }
-
+    /// Writes down how an exchange ended, which is now.
     pub(super) fn record(&mut self, exchange: &Exchange<'_>) {
         let ended = Instant::now();
         // From here on the connection is idle, however long the answer took.
         self.now = self.local.clock.at(ended);
         self.local.recorder.record(exchange, ended, self.now);
+        if exchange.refusal.is_some() {
+            let seen = self.local.site().guard.witness(exchange, self.now);
+            self.local.recorder.suspect(exchange, &seen, self.now);
+        }
     }
 }

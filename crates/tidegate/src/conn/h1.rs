@@ -23,6 +23,7 @@ use super::linger;
 use crate::exchange::Exchange;
 use crate::http::reject::Extra;
 use crate::http::{Code, Reject, Reply, Request};
+use crate::limits::Refused;
 use crate::net::sys;
 use crate::pipeline::{self, Arrival};
 use crate::site::Site;
@@ -109,14 +110,14 @@ impl Connection {
     }
 
     /// Tells a connection that has no seat so, and closes it.
-    pub async fn turn_away(&mut self) {
-        self.refuse_unread(&no_seat(), None);
+    pub async fn turn_away(&mut self, refused: Refused) {
+        self.refuse_unread(&no_seat(refused), None);
         self.goodbye(Buffer::default()).await;
     }
 
     /// Closes a connection that has no seat, when too many are being told already. It is counted all the same.
-    pub fn turn_away_silently(&mut self) {
-        self.refuse_unread(&no_seat(), None);
+    pub fn turn_away_silently(&mut self, refused: Refused) {
+        self.refuse_unread(&no_seat(refused), None);
     }
 
     fn replace(&self, input: &mut Buffer, tail: Buffer) {
@@ -152,13 +153,13 @@ impl Connection {
         self.in_head = false;
         self.client_closes = !head.persistent;
         let request = Request::new(&head, bytes);
-        let mut exchange = Exchange::begin(self.local.ids.next(), self.peer, started);
+        let mut exchange = Exchange::begin(self.local.ids.next(), self.caller.peer, started);
         exchange.asked(request);
-        let arrival = Arrival { here: self.here, now: self.now, id: exchange.id };
-        match pipeline::handle(site, &request, arrival) {
+        let arrival = Arrival { caller: self.caller, now: self.now, id: exchange.id };
+        match pipeline::handle(site, &request, arrival, &mut exchange.client) {
             Reply::Now(response) if request.body == BodyLength::None && response.body.bytes().is_some() => {
                 self.encode(site, &response, &mut exchange);
-                self.record_at_once(&exchange);
+                self.record(&exchange);
                 match self.proto.after_answer() {
                     Next::Head => Step::Next(head.consumed),
                     _ => Step::Last(head.consumed),
@@ -194,8 +195,14 @@ impl Connection {
     }
 }
 
-fn no_seat() -> Reject {
-    Reject::new(Code::TooManyConnections, "All connections are in use; try again.")
-        .with(Extra::RetryAfter(1))
-        .seen("max-connections reached, and none of them is idle")
+fn no_seat(refused: Refused) -> Reject {
+    match refused {
+        Refused::HouseFull => Reject::new(Code::TooManyConnections, "All connections are in use; try again.")
+            .seen("max-connections reached, and none of them is idle"),
+        Refused::ClientFull => {
+            Reject::new(Code::TooManyFromClient, "You have too many connections open; close some.")
+                .seen("max-connections-per-ip reached, and none of this client's is idle")
+        }
+    }
+    .with(Extra::RetryAfter(1))
 }

@@ -2,7 +2,7 @@
 //! shares.
 //!
 //! `connection` the state of one · `h1` the HTTP/1 driver, one linear loop · `complete` answers that take more than a
-//! look · `receive` bodies in · `send` bytes and `send_file` files out · `linger` the polite close · `deadline` when to give up · `buffer` memory that idle connections do not hold · `local`
+//! look · `receive` bodies in · `send` bytes, `send_file` files and `send_live` what never ends out · `linger` the polite close · `deadline` when to give up · `buffer` memory that idle connections do not hold · `local`
 //! what one worker's connections share.
 
 pub mod buffer;
@@ -15,5 +15,6 @@ pub mod local;
 mod receive;
 mod send;
 pub mod send_file;
+mod send_live;
 
 pub use connection::Connection;

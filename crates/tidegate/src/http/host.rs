@@ -34,9 +34,16 @@ pub enum Here {
 /// The port that `http` implies.
 const DEFAULT_PORT: u16 = 80;
 
+/// A host that is ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ours {
+    /// Whether it was named, and by a name of this machine for itself: `localhost`, 127.0.0.0/8 or `[::1]` (SPEC SEC-0).
+    pub loopback: bool,
+}
+
 /// What was ours last time, so that a client that asks again is known at a glance.
 #[derive(Debug, Default)]
-pub struct LastHost(RefCell<Option<(Vec<u8>, Here)>>);
+pub struct LastHost(RefCell<Option<(Vec<u8>, Here, Ours)>>);
 
 impl LastHost {
     /// As [`HostPolicy::judge`] with `policy`, always the same.
@@ -44,18 +51,21 @@ impl LastHost {
     /// # Errors
     /// The same.
     #[inline]
-    pub fn judge(&self, policy: &HostPolicy, request: &Request<'_>, here: Here) -> Result<(), Reject> {
+    pub fn judge(&self, policy: &HostPolicy, request: &Request<'_>, here: Here) -> Result<Ours, Reject> {
         // An absolute target names the host itself.
         let HostField::One(value) = request.host() else { return policy.judge(request, here) };
         if !request.target.starts_with(b"/") {
             return policy.judge(request, here);
         }
-        if matches!(&*self.0.borrow(), Some((last, at)) if last == value && *at == here) {
-            return Ok(());
+        if let Some((last, at, ours)) = &*self.0.borrow()
+            && last == value
+            && *at == here
+        {
+            return Ok(*ours);
         }
-        policy.judge(request, here)?;
-        *self.0.borrow_mut() = Some((value.to_vec(), here));
-        Ok(())
+        let ours = policy.judge(request, here)?;
+        *self.0.borrow_mut() = Some((value.to_vec(), here, ours));
+        Ok(ours)
     }
 }
 
@@ -64,7 +74,7 @@ impl HostPolicy {
     ///
     /// # Errors
     /// `host_missing`, `bad_host` or `host_not_allowed`.
-    pub fn judge(&self, request: &Request<'_>, here: Here) -> Result<(), Reject> {
+    pub fn judge(&self, request: &Request<'_>, here: Here) -> Result<Ours, Reject> {
         let field = match request.host() {
             HostField::One(value) => Some(value),
             HostField::Repeated => return Err(Reject::new(Code::BadHost, "There are several Host fields.")),
@@ -83,7 +93,7 @@ impl HostPolicy {
         };
         match named {
             Some(authority) if !self.admits(&authority, here) => Err(refused(&authority)),
-            _ => Ok(()),
+            named => Ok(Ours { loopback: named.is_some_and(|authority| names_loopback(&authority)) }),
         }
     }
 
@@ -112,6 +122,14 @@ impl HostPolicy {
                 is(authority, name)
                     && port.is_none_or(|port| here == Here::Unix || names_port(authority, port))
             })
+    }
+}
+
+fn names_loopback(authority: &Authority<'_>) -> bool {
+    match authority.host {
+        Host::Name(_) => is(authority, "localhost"),
+        Host::V4(ip) => ip.is_loopback(),
+        Host::V6(ip) => ip.is_loopback(),
     }
 }
 

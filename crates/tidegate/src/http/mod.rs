@@ -3,10 +3,14 @@
 //! `request` what was asked · `response` what is answered · `reject` every refusal and its table ·
 //! `problem` how a refusal reads · `page` what our own pages share · `url_path` target to file name ·
 //! `negotiate` RFC 9110 §12 · `conditional` §13 · `range` and `multipart` §14 · `validators` ETag and
-//! Last-Modified · `host` who we are · `mime` and `disposition` what a file is.
+//! Last-Modified · `host` who we are · `cors` whose scripts
+//! may read · `mime` and `disposition` what a file is.
 
 pub mod conditional;
+pub mod cors;
 pub mod disposition;
+pub mod explain;
+pub mod forwarded;
 pub mod host;
 pub mod mime;
 pub mod multipart;

@@ -86,6 +86,7 @@ fn push_extra(fields: &mut String, extra: &Extra) {
         Extra::Allow(methods) => push(fields, format_args!("Allow: {methods}\r\n")),
         Extra::RetryAfter(seconds) => push(fields, format_args!("Retry-After: {seconds}\r\n")),
         Extra::Size(size) => push(fields, format_args!("Content-Range: bytes */{size}\r\n")),
+        Extra::Fields(lines) => fields.push_str(&String::from_utf8_lossy(lines)),
         Extra::None | Extra::Position { .. } => {}
     }
 }

@@ -31,13 +31,34 @@ pub enum Event {
     Malformed,
     /// A head or a body that drips.
     Slow,
+    /// More requests than a client may make.
+    Rate,
     /// More connections than there may be.
     Connections,
+    /// Somebody who is no operator asked for an operator's page.
+    Admin,
+    /// A client looks for what is not here, again and again.
+    Scan,
+    /// A client that is shut out for a time.
+    Ban,
 }
 
 impl Event {
+    /// All kinds, each at the place of its number.
+    pub const ALL: [Self; 9] = [
+        Self::Traversal,
+        Self::Host,
+        Self::Malformed,
+        Self::Slow,
+        Self::Rate,
+        Self::Connections,
+        Self::Admin,
+        Self::Scan,
+        Self::Ban,
+    ];
+
     /// How many kinds there are.
-    pub const COUNT: usize = Self::Connections as usize + 1;
+    pub const COUNT: usize = Self::ALL.len();
 
     /// Its stable name.
     pub const fn name(self) -> &'static str {
@@ -46,7 +67,11 @@ impl Event {
             Self::Host => "host",
             Self::Malformed => "malformed",
             Self::Slow => "slow",
+            Self::Rate => "rate",
             Self::Connections => "connections",
+            Self::Admin => "admin",
+            Self::Scan => "scan",
+            Self::Ban => "ban",
         }
     }
 }
@@ -97,7 +122,7 @@ macro_rules! codes {
     };
 }
 
-use Event::{Connections, Host, Malformed, Slow, Traversal};
+use Event::{Admin, Ban, Connections, Host, Malformed, Rate, Slow, Traversal};
 
 codes! {
     BadRequestLine "bad_request_line" 400 Malformed true Some(Malformed), "The request line is not HTTP";
@@ -110,6 +135,8 @@ codes! {
     InvalidJson "invalid_json" 400 Malformed false None, "The body is not valid JSON";
     HostNotAllowed "host_not_allowed" 403 Refused false Some(Host), "This host is not served here";
     TraversalRefused "traversal" 403 Refused false Some(Traversal), "The path leaves the folder";
+    AdminForbidden "admin_forbidden" 403 Refused false Some(Admin), "This page is for operators";
+    Banned "banned" 403 Refused false Some(Ban), "This client is banned for a time";
     Unreadable "unreadable" 403 NotServed false None, "The file cannot be read";
     NotFound "not_found" 404 NotServed false None, "There is nothing here";
     MethodNotAllowed "method_not_allowed" 405 NotServed false None, "The method is not allowed here";
@@ -123,6 +150,8 @@ codes! {
     ContentEncoding "content_encoding" 415 Refused false None, "Encoded bodies are not taken here";
     RangeNotSatisfiable "range_not_satisfiable" 416 NotServed false None, "The range lies outside the file";
     ExpectationFailed "expectation_failed" 417 Refused false None, "The expectation is not known";
+    RateLimited "rate_limited" 429 Refused false Some(Rate), "Too many requests";
+    TooManyFromClient "too_many_from_client" 429 Refused true Some(Connections), "Too many connections from one client";
     HeadTooLarge "head_too_large" 431 Refused true Some(Malformed), "The head is too large";
     TooManyFields "too_many_fields" 431 Refused true Some(Malformed), "The head has too many fields";
     Internal "internal" 500 Internal true None, "An error inside the server";
@@ -165,6 +194,8 @@ pub enum Extra {
     Allow(&'static str),
     /// Seconds for the `Retry-After` field.
     RetryAfter(u32),
+    /// Encoded field lines.
+    Fields(Vec<u8>),
     /// The size of the whole for `Content-Range: bytes */N`.
     Size(u64),
     /// Where the JSON is wrong, counted from 1.
@@ -254,5 +285,16 @@ mod tests {
             assert!((400..600).contains(&code.row().status));
         }
         assert_eq!(Code::named("no_such_code"), None);
+        assert!(Code::ALL.is_sorted_by_key(|code| code.row().status));
+    }
+
+    #[test]
+    fn sec_5_each_kind_of_event_stands_at_its_number() {
+        for (number, event) in Event::ALL.into_iter().enumerate() {
+            assert_eq!(event as usize, number);
+        }
+        let mut names = Event::ALL.map(Event::name);
+        names.sort_unstable();
+        assert!(names.is_sorted_by(|one, next| one < next), "a name stands twice");
     }
 }

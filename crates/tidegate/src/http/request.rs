@@ -17,7 +17,7 @@ pub struct Request<'b> {
     pub expect: Expect,
     /// The head as received, from the request line to the empty line.
     head: &'b [u8],
-    present: u16,
+    present: u32,
     host: Option<&'b [u8]>,
 }
 
@@ -37,7 +37,7 @@ pub enum Method {
 /// Request fields that some handler reads. The discriminant is a bit of [`Request::has`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
-#[repr(u16)]
+#[repr(u32)]
 pub enum Name {
     Accept = 1,
     AcceptEncoding = 1 << 1,
@@ -52,6 +52,15 @@ pub enum Name {
     Range = 1 << 10,
     Referer = 1 << 11,
     UserAgent = 1 << 12,
+    AccessControlRequestMethod = 1 << 19,
+    Authorization = 1 << 13,
+    Forwarded = 1 << 14,
+    Origin = 1 << 15,
+    SecFetchSite = 1 << 16,
+    XForwardedFor = 1 << 17,
+    /// Any other field by which a proxy tells of itself or of its client: `Via`, `X-Forwarded-…`, `X-Real-IP`,
+    /// `CF-Connecting-IP`, `True-Client-IP` (SPEC SEC-0). Several names: [`Request::values`] finds none.
+    OtherForwarding = 1 << 18,
 }
 
 impl Name {
@@ -71,6 +80,13 @@ impl Name {
             Self::Range => "range",
             Self::Referer => "referer",
             Self::UserAgent => "user-agent",
+            Self::AccessControlRequestMethod => "access-control-request-method",
+            Self::Authorization => "authorization",
+            Self::Forwarded => "forwarded",
+            Self::Origin => "origin",
+            Self::SecFetchSite => "sec-fetch-site",
+            Self::XForwardedFor => "x-forwarded-for",
+            Self::OtherForwarding => "",
         }
     }
 
@@ -79,20 +95,34 @@ impl Name {
         let candidates: &[Self] = match name.len() {
             4 => &[Self::Host],
             5 => &[Self::Range],
-            6 => &[Self::Accept],
+            6 => &[Self::Accept, Self::Origin],
             7 => &[Self::Referer],
             8 => &[Self::IfMatch, Self::IfRange],
+            9 => &[Self::Forwarded],
             10 => &[Self::UserAgent],
             12 => &[Self::ContentType],
-            13 => &[Self::IfNoneMatch],
-            15 => &[Self::AcceptEncoding],
+            13 => &[Self::IfNoneMatch, Self::Authorization],
+            14 => &[Self::SecFetchSite],
+            15 => &[Self::AcceptEncoding, Self::XForwardedFor],
             16 => &[Self::ContentEncoding],
             17 => &[Self::IfModifiedSince],
             19 => &[Self::IfUnmodifiedSince],
+            29 => &[Self::AccessControlRequestMethod],
             _ => &[],
         };
-        candidates.iter().copied().find(|known| name.eq_ignore_ascii_case(known.text()))
+        let known = candidates.iter().copied().find(|known| name.eq_ignore_ascii_case(known.text()));
+        known.or_else(|| is_forwarding(name).then_some(Self::OtherForwarding))
     }
+}
+
+/// Names of fields that only a proxy writes, beside `X-Forwarded-…`.
+const FORWARDING: [&str; 4] = ["via", "x-real-ip", "true-client-ip", "cf-connecting-ip"];
+
+fn is_forwarding(name: &str) -> bool {
+    // All of them begin so; most other names do not.
+    matches!(name.as_bytes().first(), Some(b'v' | b'V' | b'x' | b'X' | b't' | b'T' | b'c' | b'C'))
+        && (FORWARDING.iter().any(|known| name.eq_ignore_ascii_case(known))
+            || name.get(..12).is_some_and(|start| start.eq_ignore_ascii_case("x-forwarded-")))
 }
 
 /// What the Host field lines of a request say (RFC 9112 §3.2).
@@ -113,7 +143,7 @@ impl<'b> Request<'b> {
         let (mut present, mut hosts, mut host) = (0, 0_u32, None);
         for field in head.fields {
             if let Some(name) = Name::of(field.name) {
-                present |= name as u16;
+                present |= name as u32;
                 if name == Name::Host {
                     hosts += 1;
                     host = Some(field.value);
@@ -147,7 +177,13 @@ impl<'b> Request<'b> {
     /// Whether any of `names` is present.
     #[inline]
     pub fn has(&self, names: &[Name]) -> bool {
-        names.iter().any(|name| self.present & *name as u16 != 0)
+        names.iter().any(|name| self.present & *name as u32 != 0)
+    }
+
+    /// Whether a proxy wrote any field that tells of itself or of its client (SPEC SEC-0).
+    #[inline]
+    pub fn is_forwarded(&self) -> bool {
+        self.has(&[Name::Forwarded, Name::XForwardedFor, Name::OtherForwarding])
     }
 
     /// The Host field.
@@ -216,6 +252,32 @@ mod tests {
         with_request("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", |r| {
             assert_eq!(r.host(), HostField::Repeated);
         });
+    }
+
+    #[test]
+    fn sec_0_every_field_of_a_proxy_is_seen_and_no_other() {
+        let forwarded = |field: &str| {
+            let mut seen = false;
+            let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{field}: x\r\n\r\n");
+            with_request(&head, |request| seen = request.is_forwarded());
+            seen
+        };
+        for field in [
+            "Forwarded",
+            "X-Forwarded-For",
+            "x-forwarded-host",
+            "X-FORWARDED-PROTO",
+            "X-Forwarded-",
+            "Via",
+            "X-Real-IP",
+            "CF-Connecting-IP",
+            "True-Client-IP",
+        ] {
+            assert!(forwarded(field), "{field}");
+        }
+        for field in ["X-Forwarded", "X-Requested-With", "Vary", "Content-Type", "Cookie", "TE", "Accept"] {
+            assert!(!forwarded(field), "{field}");
+        }
     }
 
     #[test]

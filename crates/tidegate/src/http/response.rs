@@ -1,10 +1,14 @@
 //! One response as data: the driver of each protocol version decides how to move it.
 
+use std::any::Any;
+use std::cell::RefCell;
 use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+
+use tokio::sync::watch;
 
 use super::reject::{Code, Event};
 use crate::disk::{Descriptor, Sealed};
@@ -76,6 +80,19 @@ pub enum Body {
     File(Rc<OpenFile>, Range<u64>),
     /// Several parts of an open file.
     Parts(Rc<OpenFile>, Rc<Parts>),
+    /// Pieces that come as time goes by, until either side has enough.
+    Live(Rc<Live>),
+}
+
+/// A payload without end.
+#[derive(Debug)]
+pub struct Live {
+    /// What is sent at once.
+    pub first: Arc<[u8]>,
+    /// Each value is a piece; whoever is late misses what was replaced meanwhile.
+    pub updates: RefCell<watch::Receiver<Arc<[u8]>>>,
+    /// Held for as long as the payload is being sent.
+    pub place: Arc<dyn Any + Send + Sync>,
 }
 
 /// Parts of a file, each behind the bytes that announce it (`multipart/byteranges`, RFC 9110 §14.6).
@@ -110,7 +127,7 @@ impl Parts {
 }
 
 impl Body {
-    /// Length in bytes; `None` where no length field belongs.
+    /// Length in bytes; `None` where there is none, or no length field belongs.
     #[inline]
     pub fn length(&self) -> Option<u64> {
         match self {
@@ -121,6 +138,7 @@ impl Body {
             Self::Sealed(bytes) => Some(bytes.len() as u64),
             Self::File(_, range) => Some(range.end.saturating_sub(range.start)),
             Self::Parts(_, parts) => Some(parts.length()),
+            Self::Live(_) => None,
         }
     }
 
@@ -132,7 +150,7 @@ impl Body {
             Self::Static(text) => Some(text.as_bytes()),
             Self::Owned(bytes) => Some(bytes),
             Self::Shared(bytes, range) => Some(bytes.get(range.clone()).unwrap_or_default()),
-            Self::Sealed(_) | Self::File(..) | Self::Parts(..) => None,
+            Self::Sealed(_) | Self::File(..) | Self::Parts(..) | Self::Live(_) => None,
         }
     }
 }

@@ -1,5 +1,6 @@
-//! Seats for connections (SPEC LOAD-3): at most `cap` at once over all workers; a newcomer over the cap
-//! takes the seat of the connection that has been idle longest, and is refused where none is idle.
+//! Seats for connections (SPEC LOAD-3, LOAD-7): at most `cap` at once over all workers, and of one client no more than
+//! its share. A newcomer over the cap takes the seat of the connection that has been idle longest; one over its client's
+//! share, of that client's own only. Where none of those is idle it is refused.
 //!
 //! ```text
 //!  admit ──► busy ──idle()──► idle since t ──busy()──► busy
@@ -7,28 +8,20 @@
 //!             │                   └─ anyone evicts ─► evicted ─ wakes its owner
 //!             └─► gone ◄──────────┴──────────────────────┘        by drop of the Permit
 //! ```
-//! A seat is one atomic, written by its owner on each turn and read by others only when the house is full.
-//! Seats and their waiting lists are touched under a lock when a connection comes or goes, never per request.
+//! A seat is one atomic, written by its owner on each turn and read by others only when there is no room. Seats and
+//! their waiting lists are touched under a lock when a connection comes or goes, and when one becomes idle while a
+//! newcomer was refused for want of just that; never per request else.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::task::Waker;
-use std::time::Duration;
 
+use super::ClientKey;
+use super::candidates::{Candidates, Hunger, Seat};
 use crate::clock::Millis;
-use crate::sync::lock;
-
-const GONE: u64 = 0;
-const BUSY: u64 = 1;
-const EVICTED: u64 = 2;
-/// An idle seat holds this plus the moment at which it became idle.
-const IDLE: u64 = 3;
-
-/// Connections that the scan for the longest idle remembers at once: one scan serves this many evictions.
-const CANDIDATES: usize = 256;
-/// How long a scan that found nobody idle is believed: a flood must not make each newcomer cost a scan.
-const REST: Duration = Duration::from_millis(5);
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Arc, Mutex, lock};
 
 /// The seats of the house; clones share them.
 #[derive(Clone, Debug)]
@@ -39,25 +32,39 @@ pub struct Admission {
 #[derive(Debug)]
 struct House {
     cap: AtomicUsize,
+    hunger: Hunger,
     book: Mutex<Book>,
 }
 
 #[derive(Debug, Default)]
-struct Seat {
-    state: AtomicU64,
-    waker: Mutex<Option<Waker>>,
-}
-
-#[derive(Debug)]
 struct Book {
-    seats: Vec<Option<Arc<Seat>>>,
+    places: Vec<Option<Place>>,
     free: Vec<usize>,
+    /// Seats taken, without those whose owner was told to leave.
     taken: usize,
     peak: usize,
-    /// Seats seen idle by the last scan with the state seen, longest idle last.
-    candidates: Vec<(u64, Arc<Seat>)>,
-    /// No scan before this moment: the last one found nobody.
-    rest_until: Millis,
+    candidates: Candidates,
+    /// Who has a seat; a client leaves with its last one.
+    parties: HashMap<ClientKey, Party>,
+}
+
+/// A seat in the book.
+#[derive(Debug)]
+struct Place {
+    seat: Arc<Seat>,
+    /// Where it stands among those of its client.
+    position: usize,
+}
+
+/// What belongs to one client.
+#[derive(Debug, Default)]
+struct Party {
+    /// Numbers of its seats, those of the evicted too until they have left.
+    numbers: Vec<usize>,
+    /// Without the evicted.
+    taken: usize,
+    candidates: Candidates,
+    hunger: Arc<Hunger>,
 }
 
 /// A connection's seat, given back on drop.
@@ -66,18 +73,26 @@ pub struct Permit {
     house: Arc<House>,
     seat: Arc<Seat>,
     number: usize,
+    /// That of its client.
+    hunger: Option<Arc<Hunger>>,
     /// A connection is one task, whose waker never changes: it is left at the seat once.
     waker_left: Cell<bool>,
 }
 
-/// Every seat is taken and none is idle.
+/// Why there is no seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HouseFull;
+pub enum Refused {
+    /// Every seat is taken and none is idle.
+    HouseFull,
+    /// The client has all the seats that it may have, and none of them is idle.
+    ClientFull,
+}
 
 impl Admission {
     /// A house in which `cap` seats may be taken.
     pub fn new(cap: usize) -> Self {
-        Self { house: Arc::new(House { cap: AtomicUsize::new(cap), book: Mutex::new(Book::new()) }) }
+        let (cap, hunger, book) = (AtomicUsize::new(cap), Hunger::default(), Mutex::default());
+        Self { house: Arc::new(House { cap, hunger, book }) }
     }
 
     /// Changes how many seats may be taken; those over a lower cap leave by themselves.
@@ -85,21 +100,27 @@ impl Admission {
         self.house.cap.store(cap, Ordering::Relaxed);
     }
 
-    /// A seat for a new connection; at the cap, in place of the longest-idle one, which is told to leave.
+    /// A seat for a new connection of `client`, which may have `share` of them (`None`: any number); at the cap, in place
+    /// of the longest-idle one, which is told to leave. Without a `client` nothing is counted for anybody.
+    ///
+    /// It looks at no seat but when it begins to refuse: once for the house or the client, until somebody becomes idle.
     ///
     /// # Errors
-    /// [`HouseFull`] where no connection is idle.
-    pub fn admit(&self, now: Millis) -> Result<Permit, HouseFull> {
+    /// [`Refused`] where no connection is idle.
+    pub fn admit(&self, client: Option<ClientKey>, share: Option<usize>) -> Result<Permit, Refused> {
         let mut book = lock(&self.house.book);
-        if book.taken >= self.house.cap.load(Ordering::Relaxed) && !book.evict(now) {
-            return Err(HouseFull);
+        match client.zip(share) {
+            Some((client, share)) if book.taken_by(client) >= share => {
+                // One leaves and one comes: whatever the cap of the house, nobody else makes room for this client.
+                book.evict_of(client)?;
+            }
+            _ if book.taken >= self.house.cap.load(Ordering::Relaxed) => book.evict(&self.house.hunger)?,
+            _ => {}
         }
-        book.taken += 1;
-        book.peak = book.peak.max(book.taken);
-        let seat = Arc::new(Seat { state: AtomicU64::new(BUSY), waker: Mutex::default() });
-        let number = book.seat(&seat);
+        let seat = Arc::new(Seat::new(client));
+        let (number, hunger) = book.seat(&seat);
         drop(book);
-        Ok(Permit { house: Arc::clone(&self.house), seat, number, waker_left: Cell::new(false) })
+        Ok(Permit { house: Arc::clone(&self.house), seat, number, hunger, waker_left: Cell::new(false) })
     }
 
     /// Connections now, and the most there were.
@@ -107,61 +128,89 @@ impl Admission {
         let book = lock(&self.house.book);
         (book.taken, book.peak)
     }
+
+    /// Connections of `client` now.
+    pub fn connections_of(&self, client: ClientKey) -> usize {
+        lock(&self.house.book).taken_by(client)
+    }
+
+    /// Clients that have a connection.
+    pub fn clients(&self) -> usize {
+        lock(&self.house.book).parties.len()
+    }
 }
 
 impl Book {
-    fn new() -> Self {
-        let (seats, free, candidates) = (Vec::new(), Vec::new(), Vec::new());
-        Self { seats, free, taken: 0, peak: 0, candidates, rest_until: Millis(0) }
+    fn taken_by(&self, client: ClientKey) -> usize {
+        self.parties.get(&client).map_or(0, |party| party.taken)
     }
 
     /// Writes `seat` down under a free number.
-    fn seat(&mut self, seat: &Arc<Seat>) -> usize {
+    fn seat(&mut self, seat: &Arc<Seat>) -> (usize, Option<Arc<Hunger>>) {
+        self.taken += 1;
+        self.peak = self.peak.max(self.taken);
         let number = self.free.pop().unwrap_or_else(|| {
-            self.seats.push(None);
-            self.seats.len() - 1
+            self.places.push(None);
+            self.places.len() - 1
         });
-        if let Some(place) = self.seats.get_mut(number) {
-            *place = Some(Arc::clone(seat));
+        let party = seat.client.map(|client| self.parties.entry(client).or_default());
+        let position = party.as_ref().map_or(0, |party| party.numbers.len());
+        let hunger = party.map(|party| {
+            party.taken += 1;
+            party.numbers.push(number);
+            Arc::clone(&party.hunger)
+        });
+        if let Some(place) = self.places.get_mut(number) {
+            *place = Some(Place { seat: Arc::clone(seat), position });
         }
-        number
+        (number, hunger)
     }
 
-    /// Evicts the connection that has been idle longest; false where none is idle.
-    fn evict(&mut self, now: Millis) -> bool {
-        if self.evict_candidate() {
-            return true;
-        }
-        if now < self.rest_until {
-            return false;
-        }
-        let idle = self.seats.iter().flatten().filter_map(|seat| {
-            let state = seat.state.load(Ordering::Relaxed);
-            (state >= IDLE).then(|| (state, Arc::clone(seat)))
-        });
-        self.candidates = idle.collect();
-        if self.candidates.is_empty() {
-            self.rest_until = now.after(REST);
-        }
-        self.candidates.sort_unstable_by_key(|(state, _)| std::cmp::Reverse(*state));
-        let surplus = self.candidates.len().saturating_sub(CANDIDATES);
-        self.candidates.drain(..surplus);
-        self.evict_candidate()
+    /// Evicts the connection that has been idle longest.
+    fn evict(&mut self, hunger: &Hunger) -> Result<(), Refused> {
+        let seats = self.places.iter().flatten().map(|place| &place.seat);
+        let seat = self.candidates.evict(hunger, seats).ok_or(Refused::HouseFull)?;
+        self.leaves(seat.client);
+        Ok(())
     }
 
-    fn evict_candidate(&mut self) -> bool {
-        while let Some((seen, seat)) = self.candidates.pop() {
-            let gone = seat.state.compare_exchange(seen, EVICTED, Ordering::AcqRel, Ordering::Relaxed);
-            if gone.is_ok() {
-                // From here on it counts no more, though it needs a moment to leave.
-                self.taken -= 1;
-                if let Some(waker) = lock(&seat.waker).as_ref() {
-                    waker.wake_by_ref();
-                }
-                return true;
-            }
+    /// Evicts the one of `client` that has been idle longest.
+    fn evict_of(&mut self, client: ClientKey) -> Result<(), Refused> {
+        let party = self.parties.get_mut(&client).ok_or(Refused::ClientFull)?;
+        let places = party.numbers.iter().filter_map(|number| self.places.get(*number)?.as_ref());
+        let evicted = party.candidates.evict(&party.hunger, places.map(|place| &place.seat));
+        evicted.ok_or(Refused::ClientFull)?;
+        self.leaves(Some(client));
+        Ok(())
+    }
+
+    /// A seat of `client` counts no more, though its owner may need a moment to leave.
+    fn leaves(&mut self, client: Option<ClientKey>) {
+        self.taken -= 1;
+        if let Some(party) = client.and_then(|client| self.parties.get_mut(&client)) {
+            party.taken -= 1;
         }
-        false
+    }
+
+    /// Strikes out the seat under `number`, and its client with its last seat.
+    fn strike(&mut self, number: usize) {
+        let Some(place) = self.places.get_mut(number).and_then(Option::take) else { return };
+        self.free.push(number);
+        let Some(Entry::Occupied(mut party)) = place.seat.client.map(|client| self.parties.entry(client))
+        else {
+            return;
+        };
+        let numbers = &mut party.get_mut().numbers;
+        numbers.swap_remove(place.position);
+        // The last one has moved into the gap.
+        if let Some(moved) = numbers.get(place.position)
+            && let Some(Some(moved)) = self.places.get_mut(*moved)
+        {
+            moved.position = place.position;
+        }
+        if party.get().numbers.is_empty() {
+            party.remove();
+        }
     }
 }
 
@@ -170,104 +219,48 @@ impl Permit {
     #[inline]
     pub fn idle(&self, now: Millis, waker: &Waker) {
         if !self.waker_left.replace(true) {
-            *lock(&self.seat.waker) = Some(waker.clone());
+            self.seat.leave_waker(waker);
         }
-        let state = now.0.saturating_add(IDLE);
-        // Only a busy seat becomes idle: an evicted one stays evicted, an idle one keeps its time.
-        let _ = self.seat.state.compare_exchange(BUSY, state, Ordering::Release, Ordering::Relaxed);
+        if let Some(since) = self.seat.idle(now)
+            && (self.house.hunger.is_felt() || self.hunger.as_ref().is_some_and(|hunger| hunger.is_felt()))
+        {
+            self.offer(since);
+        }
+    }
+
+    /// A newcomer was refused because nobody was idle: this connection is now.
+    #[cold]
+    fn offer(&self, since: u64) {
+        let mut book = lock(&self.house.book);
+        book.candidates.offer(&self.house.hunger, since, &self.seat);
+        if let Some(party) = self.seat.client.and_then(|client| book.parties.get_mut(&client)) {
+            party.candidates.offer(&party.hunger, since, &self.seat);
+        }
     }
 
     /// Marks the connection busy; false when it was evicted meanwhile and must leave.
     #[inline]
     pub fn busy(&self) -> bool {
-        let seat = &self.seat;
-        let state = seat.state.load(Ordering::Acquire);
-        state == BUSY
-            || (state != EVICTED
-                && seat.state.compare_exchange(state, BUSY, Ordering::AcqRel, Ordering::Acquire).is_ok())
+        self.seat.busy()
     }
 
     /// Whether the connection was told to leave.
     #[inline]
     pub fn evicted(&self) -> bool {
-        self.seat.state.load(Ordering::Acquire) == EVICTED
+        self.seat.is_evicted()
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        lock(&self.seat.waker).take();
+        self.seat.take_waker();
         let mut book = lock(&self.house.book);
-        if self.seat.state.swap(GONE, Ordering::AcqRel) != EVICTED {
-            book.taken -= 1;
+        if self.seat.leave() {
+            book.leaves(self.seat.client);
         }
-        if let Some(place) = book.seats.get_mut(self.number) {
-            *place = None;
-        }
-        book.free.push(self.number);
+        book.strike(self.number);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::atomic::AtomicU32;
-    use std::task::Wake;
-
-    const NOW: Millis = Millis(1_000);
-
-    #[derive(Default)]
-    struct Bell(AtomicU32);
-
-    impl Wake for Bell {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    #[test]
-    fn load_3_the_longest_idle_connection_makes_room() {
-        let house = Admission::new(3);
-        let bell = Arc::new(Bell::default());
-        let waker = Waker::from(Arc::clone(&bell));
-        let seats: Vec<_> = (0..3).map(|_| house.admit(NOW).unwrap()).collect();
-        assert_eq!(house.admit(NOW).unwrap_err(), HouseFull, "all are busy");
-        seats[2].idle(Millis(10), &waker);
-        seats[0].idle(Millis(20), &waker);
-        assert_eq!(house.admit(NOW).unwrap_err(), HouseFull, "the last scan is believed for a moment");
-        let newcomer = house.admit(NOW.after(REST)).unwrap();
-        assert!(seats[2].evicted() && !seats[0].evicted() && !seats[1].evicted());
-        assert_eq!(bell.0.load(Ordering::Relaxed), 1, "it was woken");
-        assert!(!seats[2].busy(), "and may not serve on");
-        assert_eq!(house.connections().0, 3);
-        assert!(seats[0].busy(), "the other one may");
-        assert_eq!(house.admit(NOW).unwrap_err(), HouseFull);
-        drop((seats, newcomer));
-        assert_eq!(house.connections(), (0, 3));
-    }
-
-    #[test]
-    fn load_3_idle_keeps_its_first_time_until_busy_again() {
-        let house = Admission::new(2);
-        let waker = Waker::noop();
-        let (first, second) = (house.admit(NOW).unwrap(), house.admit(NOW).unwrap());
-        first.idle(Millis(5), waker);
-        second.idle(Millis(6), waker);
-        first.idle(Millis(50), waker);
-        let _third = house.admit(NOW).unwrap();
-        assert!(first.evicted() && !second.evicted());
-    }
-
-    #[test]
-    fn load_3_seats_return_whatever_the_order() {
-        let house = Admission::new(4);
-        for round in 0..100_u64 {
-            let permits: Vec<_> = (0..4).map(|_| house.admit(NOW).unwrap()).collect();
-            permits[1].idle(Millis(round), Waker::noop());
-            let fifth = house.admit(NOW).unwrap();
-            drop(permits);
-            drop(fifth);
-            assert_eq!(house.connections().0, 0);
-        }
-    }
-}
+mod tests;

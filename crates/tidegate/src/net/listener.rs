@@ -7,10 +7,12 @@
 //! A unix socket cannot be split: every worker accepts on a duplicate of one descriptor, and a worker that
 //! loses the race sees one `EAGAIN`.
 
+use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -28,6 +30,9 @@ use crate::config::ListenAddr;
 
 /// Most connections that are still taken from an accept queue when the server stops: the largest backlog.
 const LAST_ONES: usize = 65_535;
+
+/// Callers of a private socket that may wait: each is a person or a script of the operator's.
+const PRIVATE_BACKLOG: i32 = 16;
 
 /// For how long a connection without a byte is left to the kernel, in whole seconds: the least there is.
 pub const DEFER_ACCEPT: Duration = Duration::from_secs(1);
@@ -79,6 +84,21 @@ fn tcp_socket(addr: SocketAddr) -> io::Result<Socket> {
         socket.set_only_v6(true)?;
     }
     Ok(socket)
+}
+
+/// A unix socket that only its owner may connect to, in the place of one that nobody listens on.
+///
+/// # Errors
+/// The bind error, `AddrInUse` among them.
+pub fn bind_private(path: &Path) -> io::Result<UnixListener> {
+    remove_dead_socket(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    // Nobody can connect before `listen`: there is no moment in which it is open to all.
+    std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    socket.listen(PRIVATE_BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(OwnedFd::from(socket).into())
 }
 
 fn bind_unix(path: &Path, workers: usize, backlog: i32) -> io::Result<Vec<Bound>> {
@@ -189,10 +209,15 @@ type FileId = (u64, u64);
 impl SocketFiles {
     /// Remembers the file of `at`, if it has one.
     pub fn remember(&mut self, at: &ListenAddr) {
-        if let ListenAddr::Unix(path) = at
-            && let Some(id) = file_id(path)
-        {
-            self.0.push((path.clone(), id));
+        if let ListenAddr::Unix(path) = at {
+            self.remember_path(path);
+        }
+    }
+
+    /// Remembers the socket at `path`.
+    pub fn remember_path(&mut self, path: &Path) {
+        if let Some(id) = file_id(path) {
+            self.0.push((path.to_owned(), id));
         }
     }
 }

@@ -1,11 +1,13 @@
 //! The network's edge: listening sockets, byte pipes, and the few raw system calls.
 //!
-//! `listener` binds · `transport` moves bytes of one accepted connection · `sys` is the only place where
+//! `cidr` networks by their text · `listener` binds · `transport` moves bytes of one accepted connection · `sys` is the only place where
 //! `unsafe` may stand.
 
+pub mod cidr;
 pub mod listener;
 pub mod sys;
 pub mod transport;
 
+pub use cidr::{Cidr, CidrSet};
 pub use listener::Listener;
 pub use transport::{Peer, Transport};

@@ -7,31 +7,36 @@
 //! ```
 
 mod capacity;
+mod control;
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags};
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use self::control::Control;
 use crate::config::{Environment, Invocation, ListenAddr, Settings};
 use crate::conn::send_file::copied_end;
 use crate::handlers::files::codings::Codings;
 use crate::handlers::health::Draining;
-use crate::limits::{Admission, Budget};
-use crate::net::listener::{self, Bound, SocketFiles};
+use crate::handlers::overview::{Overview, Parts};
+use crate::limits::{Admission, Budget, Ledger};
+use crate::net::listener::{self, SocketFiles};
 use crate::pool::Pool;
 use crate::site::Services;
 use crate::store::LocalStore;
-use crate::telemetry::Tally;
 use crate::telemetry::log::{self as logging, LogWriter};
-use crate::telemetry::tally::Totals;
-use crate::worker::{Order, Start, Worker};
+use crate::telemetry::process::Process;
+use crate::telemetry::{Board, Notes};
+use crate::worker::{Entrance, Order, Start, Worker};
 use crate::{greeting, net};
 
 /// Exit codes (SPEC RUN-5). 0 is clean, and 2, usage or configuration, is `main`'s.
@@ -40,8 +45,8 @@ const DRAIN_DEADLINE_PASSED: u8 = 3;
 
 /// Between two lines on the pool's state, of those intervals in which there was work.
 const STATUS_EVERY: Duration = Duration::from_secs(30);
-/// How often the server looks whether its workers live.
-const HEALTH_EVERY: Duration = Duration::from_secs(1);
+/// How often the server looks whether its workers live, and keeps what the past second was like.
+const SECOND: Duration = Duration::from_secs(1);
 /// How often a draining server looks whether its workers have ended.
 const DRAIN_POLL: Duration = Duration::from_millis(5);
 /// What a worker with nothing open needs to end; a shorter drain would call that a cut.
@@ -79,11 +84,12 @@ pub struct Server {
     workers: Vec<Worker>,
     services: Services,
     admission: Admission,
-    tallies: Vec<Arc<Tally>>,
     writer: LogWriter,
     log_thread: JoinHandle<()>,
     started: Instant,
     descriptors: Option<u64>,
+    /// Where `tidegate bans` comes in, until somebody listens there.
+    control: Option<UnixListener>,
     _socket_files: SocketFiles,
 }
 
@@ -97,11 +103,12 @@ impl Server {
     }
 
     fn start_and_watch(invocation: Invocation, settings: Settings) -> Result<ExitCode, StartError> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
         runtime.block_on(async {
             // A signal that comes from here on is heard, if only when the server has started.
             let mut signals = Signals::new()?;
             let mut server = Self::start(invocation, settings)?;
+            server.open_control()?;
             let code = server.watch(&mut signals).await;
             server.finish(code);
             Ok(code)
@@ -115,7 +122,9 @@ impl Server {
     pub fn start(invocation: Invocation, settings: Settings) -> Result<Self, StartError> {
         let started = Instant::now();
         let root = open_root(&settings.files.root)?;
-        let (listeners, socket_files) = bind_all(&settings)?;
+        let (listeners, mut socket_files) = bind_all(&settings)?;
+        let control = settings.server.control.as_ref().map(|path| bind_control(path, &mut socket_files));
+        let control = control.transpose()?;
         net::sys::keep_no_large_memory();
         let descriptors = net::sys::raise_file_limit();
         let (writer, log_thread) = LogWriter::start(&settings.log).map_err(StartError::Log)?;
@@ -124,54 +133,79 @@ impl Server {
         let cap = capacity::connections(&settings, descriptors);
         let store = open_store(&settings);
         let stored = store.as_ref().map(|store| store.folder().try_clone_to_owned()).transpose()?;
+        let settings = Arc::new(settings);
+        let (pool, budget) = (Pool::start(settings.server.threads, settings.server.queue)?, Budget::new());
+        let (admission, draining) = (Admission::new(cap), Draining::default());
+        let ledger = Arc::new(Ledger::new());
+        let notes = Notes::of(settings.server.workers);
+        let parts = Parts {
+            board: Board::new(
+                notes.iter().map(|notes| Arc::clone(&notes.tally)).collect(),
+                notes.iter().map(|notes| Arc::clone(&notes.sightings)).collect(),
+            ),
+            pool: pool.clone(),
+            admission: admission.clone(),
+            ledger: Arc::clone(&ledger),
+            budget: budget.clone(),
+            writer: writer.clone(),
+            process: Mutex::new(Process::open()?),
+            draining: draining.clone(),
+            store: store.clone(),
+            zero: started,
+        };
         let services = Services {
-            pool: Pool::start(settings.server.threads, settings.server.queue)?,
+            pool,
             root: Arc::new(root),
             store,
             stored: stored.map(Arc::new),
-            budget: Budget::new(),
-            draining: Draining::default(),
+            budget,
+            ledger,
+            overview: Arc::new(Overview::new(parts, Arc::clone(&settings))),
+            draining,
             room: capacity::remembered(descriptors, cap, settings.server.workers),
             codings: Codings::default(),
             copied_end: copied_end(net::sys::largest_receive_queue()),
         };
         let mut server = Self {
-            settings: Arc::new(settings),
+            settings,
             invocation,
             workers: Vec::new(),
             services,
-            admission: Admission::new(cap),
-            tallies: Vec::new(),
+            admission,
             writer,
             log_thread,
             started,
             descriptors,
+            control,
             _socket_files: socket_files,
         };
         let at: Vec<_> =
-            listeners.iter().filter_map(|bound| bound.first()).map(|bound| bound.at.clone()).collect();
-        server.start_workers(listeners, capacity::courtesy(descriptors, cap))?;
+            listeners.iter().filter_map(|all| all.first()).map(|first| first.bound.at.clone()).collect();
+        server.start_workers(listeners, notes, capacity::courtesy(descriptors, cap))?;
         greeting::greet(&server.settings, &at, server.services.store.is_some(), cap, descriptors);
         Ok(server)
     }
 
-    fn start_workers(&mut self, listeners: Vec<Vec<Bound>>, courtesy: usize) -> io::Result<()> {
-        let mut shares: Vec<Vec<Bound>> = (0..self.settings.server.workers).map(|_| Vec::new()).collect();
+    fn start_workers(
+        &mut self,
+        listeners: Vec<Vec<Entrance>>,
+        notes: Vec<Notes>,
+        courtesy: usize,
+    ) -> io::Result<()> {
+        let mut shares: Vec<Vec<Entrance>> = (0..self.settings.server.workers).map(|_| Vec::new()).collect();
         for bound in listeners {
             for (share, socket) in shares.iter_mut().zip(bound) {
                 share.push(socket);
             }
         }
-        for (number, listeners) in shares.into_iter().enumerate() {
-            let tally = Arc::new(Tally::new());
-            self.tallies.push(Arc::clone(&tally));
+        for (number, (entrances, notes)) in shares.into_iter().zip(notes).enumerate() {
             self.workers.push(Worker::start(Start {
                 number,
-                listeners,
+                entrances,
                 settings: Arc::clone(&self.settings),
                 services: self.services.clone(),
                 admission: self.admission.clone(),
-                tally,
+                notes,
                 writer: self.writer.clone(),
                 epoch: self.started,
                 courtesy: (courtesy / self.settings.server.workers).max(1),
@@ -180,10 +214,18 @@ impl Server {
         Ok(())
     }
 
+    /// Lets `tidegate bans` in, where the settings say so.
+    fn open_control(&mut self) -> io::Result<()> {
+        let Some(bound) = self.control.take() else { return Ok(()) };
+        let ledger = Arc::clone(&self.services.ledger);
+        tokio::task::spawn_local(Control { ledger }.serve(bound)?);
+        Ok(())
+    }
+
     /// Listens to signals until the server has ended.
     async fn watch(&mut self, signals: &mut Signals) -> ExitCode {
         let mut status = tokio::time::interval_at(tokio::time::Instant::now() + STATUS_EVERY, STATUS_EVERY);
-        let mut health = tokio::time::interval(HEALTH_EVERY);
+        let mut second = tokio::time::interval(SECOND);
         let mut finished = 0;
         let asked_by = loop {
             tokio::select! {
@@ -191,10 +233,13 @@ impl Server {
                     Asked::Reload => self.reload(),
                     Asked::End(name) => break name,
                 },
-                _ = health.tick() => if self.workers.iter().any(Worker::is_finished) {
-                    log::error!("a worker ended, and a server without it would answer some clients only");
-                    return ExitCode::from(COULD_NOT_START);
-                },
+                _ = second.tick() => {
+                    if self.workers.iter().any(Worker::is_finished) {
+                        log::error!("a worker ended, and a server without it would answer some clients only");
+                        return ExitCode::from(COULD_NOT_START);
+                    }
+                    self.services.overview.tick();
+                }
                 _ = status.tick() => finished = self.tell_status(finished),
             }
         };
@@ -210,7 +255,10 @@ impl Server {
             Ok(changed) => {
                 log::info!("configuration reloaded, logs reopened; changed: {}", changed.join(", "));
             }
-            Err(why) => log::error!("configuration not reloaded, the old one goes on: {why}"),
+            Err(why) => {
+                self.services.overview.reload_failed();
+                log::error!("configuration not reloaded, the old one goes on: {why}");
+            }
         }
     }
 
@@ -237,6 +285,7 @@ impl Server {
         }
         let changed = self.settings.changed_keys(&new);
         self.settings = Arc::new(new);
+        self.services.overview.reloaded(Arc::clone(&self.settings));
         for worker in &self.workers {
             worker.order(Order::Reload(Arc::clone(&self.settings)));
         }
@@ -248,8 +297,8 @@ impl Server {
         let status = self.services.pool.status();
         if status.finished > finished || status.busy() > 0 {
             log::info!("{}", greeting::pool_status(&status));
-            for (number, doing) in status.threads.iter().enumerate() {
-                log::debug!("pool-{number}: {}", doing.unwrap_or("idle"));
+            for (number, thread) in status.threads.iter().enumerate() {
+                log::debug!("pool-{number}: {}", thread.doing.unwrap_or("idle"));
             }
         }
         status.finished
@@ -299,7 +348,7 @@ impl Server {
         if code == ExitCode::SUCCESS {
             self.services.pool.shut_down(Instant::now() + LAST_WORK);
         }
-        let totals: Totals = Tally::sum(self.tallies.iter().map(Arc::as_ref));
+        let totals = self.services.overview.parts.board.totals();
         let peak = self.admission.connections().1;
         log::info!("{}", greeting::summary(&totals, peak, self.started.elapsed(), self.writer.dropped()));
         self.writer.stop();
@@ -366,17 +415,30 @@ fn open_root(root: &Path) -> Result<OwnedFd, StartError> {
         .map_err(|errno| StartError::Root(root.display().to_string(), errno.into()))
 }
 
+fn cannot_listen(addr: &ListenAddr, error: io::Error) -> StartError {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => StartError::InUse(addr.clone()),
+        io::ErrorKind::PermissionDenied => StartError::Denied(addr.clone()),
+        _ => StartError::Listen(addr.clone(), error),
+    }
+}
+
+fn bind_control(path: &Path, files: &mut SocketFiles) -> Result<UnixListener, StartError> {
+    let addr = ListenAddr::Unix(path.to_owned());
+    let bound = listener::bind_private(path).map_err(|error| cannot_listen(&addr, error))?;
+    files.remember(&addr);
+    Ok(bound)
+}
+
 /// Sockets per address, each a list with one socket per worker.
-fn bind_all(settings: &Settings) -> Result<(Vec<Vec<Bound>>, SocketFiles), StartError> {
+fn bind_all(settings: &Settings) -> Result<(Vec<Vec<Entrance>>, SocketFiles), StartError> {
     let mut files = SocketFiles::default();
     let mut all = Vec::new();
-    for addr in &settings.server.listen {
+    let public = settings.server.listen.iter().map(|addr| (addr, false));
+    for (addr, backstage) in public.chain(settings.admin.listen.iter().map(|addr| (addr, true))) {
         let bound = listener::bind(addr, settings.server.workers, settings.server.backlog);
-        all.push(bound.map_err(|error| match error.kind() {
-            io::ErrorKind::AddrInUse => StartError::InUse(addr.clone()),
-            io::ErrorKind::PermissionDenied => StartError::Denied(addr.clone()),
-            _ => StartError::Listen(addr.clone(), error),
-        })?);
+        let bound = bound.map_err(|error| cannot_listen(addr, error))?;
+        all.push(bound.into_iter().map(|bound| Entrance { bound, backstage }).collect());
         files.remember(addr);
     }
     Ok((all, files))

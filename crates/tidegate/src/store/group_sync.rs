@@ -4,11 +4,11 @@
 //! which one of those waiting performs for all. A failed sync fails everyone who waits, then and later: the kernel
 //! tells a write-back error once, and the next sync of the same descriptor would claim success.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::PoisonError;
 
 use rustix::io::Errno;
 
-use crate::sync::lock;
+use crate::sync::{Condvar, Mutex, lock};
 
 /// The syncs of one descriptor.
 #[derive(Debug, Default)]

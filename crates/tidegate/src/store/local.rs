@@ -14,7 +14,6 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, CWD, Dir, FlockOperation, Mode, OFlags};
@@ -22,7 +21,7 @@ use rustix::io::Errno;
 
 use super::group_sync::GroupSync;
 use crate::clock::Utc;
-use crate::sync::lock;
+use crate::sync::{Mutex, MutexGuard, lock};
 
 /// A name that is taken is answered with a new one; this often in a row means that something else is wrong.
 const NAME_TRIES: usize = 16;

@@ -30,7 +30,7 @@ pub fn pretty(out: &mut Vec<u8>, line: Line<'_>, colour: bool) {
     let exchange = line.exchange;
     line.ended.push_iso(out);
     out.extend(b" INFO    ");
-    push_client(out, exchange.peer);
+    push_client(out, exchange.client.address);
     out.extend(b" \"");
     push_request_line(out, exchange);
     let (on, off) = if colour { (colour_of(exchange.status), "\x1b[0m") } else { ("", "") };
@@ -73,7 +73,7 @@ fn push_millis(out: &mut Vec<u8>, took: Duration) {
 /// Appends `line` in nginx's `combined` format.
 pub fn combined(out: &mut Vec<u8>, line: Line<'_>) {
     let exchange = line.exchange;
-    push_client(out, exchange.peer);
+    push_client(out, exchange.client.address);
     out.extend(b" - - [");
     line.ended.push_nginx(out);
     out.extend(b"] \"");
@@ -149,11 +149,11 @@ fn push_json_request(out: &mut Vec<u8>, exchange: &Exchange<'_>) {
     let (method, target, version) = exchange.line.unwrap_or(("-", b"-", b"-"));
     let host = exchange.request.as_ref().and_then(|request| request.values(Name::Host).next());
     out.extend(b"\"remote_ip\":\"");
-    push_client(out, exchange.peer);
+    push_client(out, exchange.peer.ip());
     out.extend(b"\",\"remote_port\":\"");
     push_number(out, port);
     out.extend(b"\",\"client_ip\":\"");
-    push_client(out, exchange.peer);
+    push_client(out, exchange.client.address);
     out.extend(b"\",\"proto\":");
     push_json(out, version);
     out.extend(b",\"method\":");
@@ -218,8 +218,9 @@ pub(super) fn push_request_line(out: &mut Vec<u8>, exchange: &Exchange<'_>) {
 }
 
 /// Appends the address of `peer`, or `unix`.
-fn push_client(out: &mut Vec<u8>, peer: Peer) {
-    match peer.ip() {
+/// The address; a peer of a unix socket has none.
+fn push_client(out: &mut Vec<u8>, address: Option<IpAddr>) {
+    match address {
         Some(IpAddr::V4(address)) => {
             let [first, rest @ ..] = address.octets();
             push_number(out, first);
@@ -229,7 +230,8 @@ fn push_client(out: &mut Vec<u8>, peer: Peer) {
             }
         }
         // Which zeros an IPv6 address leaves out, the standard library knows. Writing to a vector cannot fail.
-        Some(IpAddr::V6(_)) | None => drop(write!(out, "{peer}")),
+        Some(IpAddr::V6(address)) => drop(write!(out, "{address}")),
+        None => out.extend(b"unix"),
     }
 }
 
@@ -340,7 +342,7 @@ mod tests {
         {
             let peer = Peer::Ip(address.parse().unwrap());
             let mut out = Vec::new();
-            push_client(&mut out, peer);
+            push_client(&mut out, peer.ip());
             assert_eq!(String::from_utf8(out).unwrap(), peer.to_string());
         }
     }

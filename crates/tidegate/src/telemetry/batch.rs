@@ -14,6 +14,8 @@ pub struct Batch {
     pub main: Vec<u8>,
     /// For the JSON file.
     pub json: Vec<u8>,
+    /// For the audit log: some of the lines of the main log are told there too.
+    pub audit: Vec<u8>,
     /// How many lines of the main log these are.
     pub lines: u64,
 }
@@ -30,11 +32,12 @@ impl Spares {
 
     /// Takes back a batch that is done with.
     pub(super) fn put(&self, mut batch: Batch) {
-        let Batch { main, json, lines } = &mut batch;
+        let Batch { main, json, audit, lines } = &mut batch;
         main.clear();
         json.clear();
+        audit.clear();
         *lines = 0;
-        let fits = main.capacity().max(json.capacity()) <= SPARE_BYTES;
+        let fits = main.capacity().max(json.capacity()).max(audit.capacity()) <= SPARE_BYTES;
         if fits
             && let Ok(mut kept) = self.0.try_lock()
             && kept.len() < SPARES
@@ -51,15 +54,15 @@ mod tests {
     fn batch(capacity: usize) -> Batch {
         let mut main = Vec::with_capacity(capacity);
         main.push(b'x');
-        Batch { main, json: b"y".to_vec(), lines: 1 }
+        Batch { main, json: b"y".to_vec(), audit: b"z".to_vec(), lines: 1 }
     }
 
     #[test]
     fn obs_1_a_batch_comes_back_empty_and_with_its_buffer() {
         let spares = Spares::default();
         spares.put(batch(SPARE_BYTES));
-        let Batch { main, json, lines } = spares.take();
-        assert_eq!((main.len(), json.len(), lines), (0, 0, 0));
+        let Batch { main, json, audit, lines } = spares.take();
+        assert_eq!((main.len(), json.len(), audit.len(), lines), (0, 0, 0, 0));
         assert_eq!(main.capacity(), SPARE_BYTES);
         assert_eq!(spares.take().main.capacity(), 0, "there was one");
     }

@@ -4,15 +4,15 @@
 //! ```text
 //! worker: line, line, line ─ batch ─┐
 //! log::warn!(…) from any thread ────┼─► bounded channel ─► writer thread ─► log (stdout or file)
-//! reopen, stop ─ beside the channel ──────────────────────┘             └─► JSON file
+//! reopen, stop ─ beside the channel ──────────────────────┘             └─► JSON file, audit log
 //! ```
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -23,7 +23,7 @@ use super::escape::push_json;
 use super::stamp::Stamp;
 use crate::clock::Utc;
 use crate::config::{AccessFormat, LogSettings};
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 /// Batches that may wait for the writer. A worker's batch is at most 32 KiB, so this bounds the memory that
 /// a stalled log may hold to 8 MiB.
@@ -42,6 +42,8 @@ pub struct Shape {
     pub colour: bool,
     /// Whether JSON lines are written as well.
     pub json_too: bool,
+    /// Whether security events are written to a file of their own.
+    pub audit_too: bool,
 }
 
 /// What the writer is asked beside writing. It needs no place in the channel: a log that nobody reads must not
@@ -133,6 +135,7 @@ pub fn takes_colour(settings: &LogSettings) -> bool {
 struct Outputs {
     main: Box<dyn Write + Send>,
     json: Option<File>,
+    audit: Option<File>,
     shape: Shape,
 }
 
@@ -143,14 +146,16 @@ impl Outputs {
             None => Box::new(io::stdout()),
         };
         let json = settings.json_file.as_ref().map(append).transpose()?;
-        Ok(Self { main, json, shape: Shape::of(settings) })
+        let audit = settings.audit_file.as_ref().map(append).transpose()?;
+        Ok(Self { main, json, audit, shape: Shape::of(settings) })
     }
 
     /// Writes to each output, even where another one fails.
     fn write(&mut self, batch: &Batch) -> io::Result<()> {
         let main = self.main.write_all(&batch.main).and_then(|()| self.main.flush());
         let json = self.json.as_mut().map_or(Ok(()), |file| file.write_all(&batch.json));
-        main.and(json)
+        let audit = self.audit.as_mut().map_or(Ok(()), |file| file.write_all(&batch.audit));
+        main.and(json).and(audit)
     }
 }
 
@@ -166,6 +171,7 @@ impl Shape {
             access: settings.access,
             colour: takes_colour(settings),
             json_too: settings.json_file.is_some(),
+            audit_too: settings.audit_file.is_some(),
         }
     }
 }

@@ -2,28 +2,26 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use log::Level;
 
-use super::Tally;
 use super::access_log::{self, Line};
+use super::alarm::Alarm;
 use super::batch::Batch;
 use super::log::{LogWriter, Shape};
+use super::notes::Notes;
 use super::stamp::Stamp;
+use super::tally::{Tally, Upload};
 use crate::clock::{Millis, Wall};
 use crate::config::{AccessFormat, LogSettings};
 use crate::exchange::Exchange;
-use crate::http::reject::{Event, Fault};
+use crate::http::Request;
+use crate::http::reject::Event;
+use crate::limits::ledger::Suspicion;
 
 /// A worker's batch of access lines goes to the writer at this size, or at the next tick.
 const BATCH_BYTES: usize = 32 * 1024;
-/// Security events of one kind that a worker writes out per second, and lines on trouble of our own; the rest are
-/// counted in one line.
-const LINES_PER_SECOND: u32 = 10;
-/// Trouble has its meter behind those of the kinds of events.
-const TROUBLE: usize = Event::COUNT;
-
 /// What one worker tells of its exchanges.
 #[derive(Debug)]
 pub struct Recorder {
@@ -37,21 +35,16 @@ pub struct Recorder {
     stamp: RefCell<Stamp>,
     /// Whether access lines are written at all: the only question on the fast path.
     access: Cell<bool>,
-    said_of: [Meter; TROUBLE + 1],
+    alarm: Alarm,
     /// Requests and connections of which the log tells.
     said: Cell<(u64, usize)>,
 }
 
-/// How many lines of one kind there were to say in the present second.
-#[derive(Debug, Default)]
-struct Meter {
-    second: Cell<u64>,
-    seen: Cell<u32>,
-}
-
 impl Recorder {
     /// A recorder for the thread called `thread`.
-    pub fn new(tally: Arc<Tally>, thread: String, writer: LogWriter, settings: &LogSettings) -> Self {
+    pub fn new(notes: Notes, thread: String, writer: LogWriter, settings: &LogSettings) -> Self {
+        let Notes { tally, sightings, meter } = notes;
+        let alarm = Alarm::new(sightings, meter, writer.clone());
         let now = SystemTime::now();
         let recorder = Self {
             tally,
@@ -62,7 +55,7 @@ impl Recorder {
             wall: Cell::new(Wall::asked(Instant::now(), now)),
             stamp: RefCell::new(Stamp::at(now)),
             access: Cell::new(false),
-            said_of: Default::default(),
+            alarm,
             said: Cell::default(),
         };
         recorder.reshape(settings);
@@ -73,24 +66,27 @@ impl Recorder {
     pub fn reshape(&self, settings: &LogSettings) {
         self.flush();
         self.shape.set(Shape::of(settings));
+        self.alarm.set_audit(settings.audit_file.is_some());
         self.access.set(settings.access != AccessFormat::Off && settings.level >= log::LevelFilter::Info);
     }
 
-    /// Whether anybody reads how long an exchange took.
-    #[inline]
-    pub fn tells_time(&self) -> bool {
-        self.access.get()
+    /// What this worker counts.
+    pub fn tally(&self) -> &Arc<Tally> {
+        &self.tally
     }
 
     /// Counts and writes down `exchange`, which ended at `now` (the same moment as `ended`).
     #[inline]
     pub fn record(&self, exchange: &Exchange<'_>, ended: Instant, now: Millis) {
-        self.tally.request();
+        let took = ended.saturating_duration_since(exchange.started);
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        let method = exchange.request.as_ref().and_then(Request::known_method);
+        self.tally.record(method, exchange.status, nanos, exchange.received, exchange.bytes);
         if exchange.refusal.is_some() {
-            self.refusal(exchange, now);
+            self.refusal(exchange, ended, now);
         }
-        if exchange.stored() {
-            self.tally.upload();
+        if exchange.is_upload() {
+            self.tally.upload(Upload::of(exchange.status));
         }
         log::debug!(
             "{:016x}: transfer of {} bytes in, {} bytes out, status {}",
@@ -100,12 +96,11 @@ impl Recorder {
             exchange.status
         );
         if self.access.get() {
-            self.line(exchange, ended);
+            self.line(exchange, ended, took);
         }
     }
 
-    fn line(&self, exchange: &Exchange<'_>, ended: Instant) {
-        let took = ended.saturating_duration_since(exchange.started);
+    fn line(&self, exchange: &Exchange<'_>, ended: Instant, took: Duration) {
         let mut stamp = self.stamp.borrow_mut();
         stamp.turn_to(self.wall_time(ended));
         let line = Line { exchange, ended: &stamp, took, thread: &self.thread };
@@ -136,42 +131,24 @@ impl Recorder {
         })
     }
 
-    fn refusal(&self, exchange: &Exchange<'_>, now: Millis) {
+    fn refusal(&self, exchange: &Exchange<'_>, ended: Instant, now: Millis) {
         let Some(refusal) = &exchange.refusal else { return };
-        let row = refusal.code.row();
-        self.tally.refusal(refusal.code);
-        // Trouble of our own is told with what there is to know; that all threads are busy, the pool has said.
-        let level = match refusal.event {
-            Some(_) => Level::Warn,
-            None if row.status == 500 => Level::Error,
-            None if row.fault == Fault::Internal && refusal.evidence.is_some() => Level::Warn,
-            None => Level::Debug,
-        };
-        if level <= Level::Warn && !self.may_say(refusal.event, now) {
-            return;
-        }
-        if log::log_enabled!(level) {
-            // What came before should stand before.
-            self.flush();
-            let alarm = if refusal.event.is_some() { "security: " } else { "" };
-            let evidence = refusal.evidence.as_deref().unwrap_or(row.title);
-            log::log!(level, "{alarm}{}", told(exchange, row.name, evidence));
-        }
+        self.tally.refusal(refusal.code, refusal.event);
+        // What came before should stand before.
+        self.alarm.refused(exchange, refusal, self.wall_time(ended), now, || self.flush());
     }
 
-    /// Whether an event of this kind, or trouble of our own, may still be written out in this second.
-    fn may_say(&self, event: Option<Event>, now: Millis) -> bool {
-        let (kind, name) = event.map_or((TROUBLE, "trouble"), |event| (event as usize, event.name()));
-        let Some(meter) = self.said_of.get(kind) else { return false };
-        let second = now.0 / 1000;
-        if meter.second.replace(second) != second {
-            let unsaid = meter.seen.replace(0).saturating_sub(LINES_PER_SECOND);
-            if unsaid > 0 {
-                log::warn!("{name}: {unsaid} more in that second");
-            }
+    /// Tells what the refusal of `exchange` made of its client.
+    pub fn suspect(&self, exchange: &Exchange<'_>, suspicion: &Suspicion, now: Millis) {
+        let wall = self.wall_time(Instant::now());
+        if suspicion.scans {
+            self.tally.event(Event::Scan);
+            self.alarm.noticed(exchange, Event::Scan, "many requests for what is not there", wall, now);
         }
-        meter.seen.set(meter.seen.get().saturating_add(1));
-        meter.seen.get() <= LINES_PER_SECOND
+        if let Some(ban) = &suspicion.banned {
+            self.tally.event(Event::Ban);
+            self.alarm.noticed(exchange, Event::Ban, &ban.to_string(), wall, now);
+        }
     }
 
     /// Says at DEBUG what this worker has done, if that is news.
@@ -180,6 +157,11 @@ impl Recorder {
         if log::log_enabled!(Level::Debug) && self.said.replace(state) != state {
             log::debug!("{}: {} requests served, {connections} connections open", self.thread, state.0);
         }
+    }
+
+    /// Tells of what was left out of the log in seconds that are over.
+    pub fn tick(&self, now: Millis) {
+        self.alarm.tick(now);
     }
 
     /// Hands what was collected to the writer.
@@ -192,20 +174,10 @@ impl Recorder {
     }
 }
 
-/// A refusal for the operator. Whatever the client sent is escaped.
-fn told(exchange: &Exchange<'_>, code: &str, evidence: &str) -> String {
-    let mut text = format!("{code} from {} ({:016x}) \"", exchange.peer, exchange.id).into_bytes();
-    access_log::push_request_line(&mut text, exchange);
-    text.extend(b"\": ");
-    super::escape::push_text(&mut text, evidence.as_bytes());
-    String::from_utf8_lossy(&text).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::net::Peer;
-    use std::time::Duration;
 
     #[test]
     fn obs_1_a_line_carries_the_moment_its_exchange_ended() {
@@ -214,9 +186,10 @@ mod tests {
             level: log::LevelFilter::Info,
             file: Some("/dev/null".into()),
             json_file: None,
+            audit_file: None,
         };
         let (writer, _) = LogWriter::start(&settings).unwrap();
-        let recorder = Recorder::new(Arc::new(Tally::new()), "worker-0".into(), writer, &settings);
+        let recorder = Recorder::new(Notes::default(), "worker-0".into(), writer, &settings);
         let began = Instant::now();
         recorder.wall.set(Wall::asked(began, SystemTime::UNIX_EPOCH + Duration::from_millis(999_970)));
         let exchange = Exchange::begin(1, Peer::Unix, began);

@@ -2,11 +2,11 @@
 // by `cargo xtask browser`, which sets TIDEGATE_PROGRAM (the server), CHROMIUM and NODE_PATH (to playwright-core).
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { serve } from "./support/serve.mjs";
 import { SCHEMES, SIZES, background, overhang, visitor } from "./support/visit.mjs";
 
 /** File names, each with what is shown of it where that is not the name itself. */
@@ -36,17 +36,8 @@ const SIZED = { "1.bin": 3_000_000, "2.bin": 1, "10.bin": 2000 };
 const folder = mkdtempSync(join(tmpdir(), "tidegate-listing-"));
 const root = join(folder, "root");
 fill();
-const server = spawn(
-  process.env.TIDEGATE_PROGRAM,
-  ["--listing", "--inline", "--port", "0", "--root", root, "--uploads", join(folder, "uploads")],
-  // A TIDEGATE_ variable of this environment must not change what is tested.
-  { env: {}, stdio: ["ignore", "pipe", "pipe"] },
-);
-after(() => {
-  server.kill("SIGKILL");
-  rmSync(folder, { recursive: true, force: true });
-});
-const BASE = await address(server);
+after(() => rmSync(folder, { recursive: true, force: true }));
+const BASE = await serve(["--listing", "--inline", "--root", root, "--uploads", join(folder, "uploads")]);
 const onPage = visitor(BASE);
 
 for (const [name, viewport] of Object.entries(SIZES)) {
@@ -175,22 +166,6 @@ function fill() {
   symlinkSync("2.bin", join(root, "inside"));
   symlinkSync("../outside", join(root, "outside"));
   symlinkSync("missing", join(root, "dangling"));
-}
-
-/** The server's URL with its closing slash, as its start-up block says it. */
-function address(child) {
-  return new Promise((resolve, reject) => {
-    let said = "";
-    const hear = (chunk) => {
-      said += chunk;
-      const url = said.match(/http:\/\/127\.0\.0\.1:\d+\//)?.[0];
-      if (url) resolve(url);
-    };
-    child.stdout.on("data", hear);
-    child.stderr.on("data", hear);
-    child.on("error", reject);
-    child.on("exit", () => reject(new Error(`the server ended; it said:\n${said}`)));
-  });
 }
 
 /** The names in the table, from the top. */

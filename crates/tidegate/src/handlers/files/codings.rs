@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::io::{self, Read, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use quick_cache::Weighter;
@@ -13,7 +13,7 @@ use crate::disk::{self, Descriptor};
 use crate::http::negotiate::Coding;
 use crate::http::validators::Identity;
 use crate::pool::Pool;
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 /// Smallest file worth a coding, in bytes: what is saved below that is lost in one packet.
 pub const LEAST: u64 = 1024;

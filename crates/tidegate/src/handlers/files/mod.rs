@@ -19,25 +19,23 @@ pub mod listing;
 pub mod pages;
 pub mod resolve;
 pub mod respond;
-mod shelf;
+pub mod shelf;
 
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use self::cache::{Entry, Representation, Room};
-use self::codings::Codings;
 use self::dress::Dress;
 use self::pages::Pages;
 use self::resolve::Absent;
-use self::shelf::{Find, Known, Shelf};
+use self::shelf::{Find, Known, Means, Shelf};
 use super::Answer;
 use crate::clock::Millis;
 use crate::http::negotiate::{self, Accepted};
 use crate::http::request::Name;
 use crate::http::response::{Body, Fields};
 use crate::http::{Code, Reject, Reply, Request, Response, url_path};
-use crate::pool::Pool;
 use crate::router::RESERVED;
 
 /// The file that stands for its folder, and with `--spa` for every page of the application.
@@ -51,14 +49,11 @@ pub struct Files {
 }
 
 impl Files {
-    /// Serves what lies beneath `root`, as `dress` has it, with `room` for what is remembered; `pool` does what blocks.
-    pub fn new(root: Arc<OwnedFd>, dress: Dress, room: Room, codings: Codings, pool: Pool) -> Self {
+    /// Serves what lies beneath `root`, as `dress` has it, with `room` for what is remembered.
+    pub fn new(root: Arc<OwnedFd>, dress: Dress, room: Room, means: Means) -> Self {
         let plain = Dress { codings: false, ..dress.clone() };
-        let pages = Shelf::new(Arc::clone(&root), plain, pages::ROOM, codings.clone(), pool.clone());
-        Self {
-            shelf: Rc::new(Shelf::new(root, dress, room, codings, pool)),
-            pages: Pages::new(Rc::new(pages)),
-        }
+        let pages = Shelf::new(Arc::clone(&root), plain, pages::ROOM, means.clone());
+        Self { shelf: Rc::new(Shelf::new(root, dress, room, means)), pages: Pages::new(Rc::new(pages)) }
     }
 
     /// The operator's own pages for refusals.

@@ -16,6 +16,7 @@ use crate::disk::WouldBlock;
 use crate::http::negotiate::Coding;
 use crate::http::validators::STAMP_TICK;
 use crate::pool::{Full, Pending, Pool};
+use crate::telemetry::Tally;
 
 /// How many ticks of the file clock are waited for a writer to be done.
 const QUIET_TRIES: usize = 6;
@@ -27,8 +28,18 @@ pub(super) struct Shelf {
     pub(super) dress: Dress,
     cache: FileCache,
     flights: Flights<Known>,
-    codings: Codings,
-    pool: Pool,
+    means: Means,
+}
+
+/// What a shelf works with.
+#[derive(Clone, Debug)]
+pub struct Means {
+    /// What was compressed.
+    pub codings: Codings,
+    /// Threads for what blocks.
+    pub pool: Pool,
+    /// Where it counts what it knew, and what it had to look for.
+    pub tally: Arc<Tally>,
 }
 
 /// What came of looking for a name without blocking.
@@ -57,20 +68,31 @@ pub(super) enum Known {
 }
 
 impl Shelf {
-    pub(super) fn new(root: Arc<OwnedFd>, dress: Dress, room: Room, codings: Codings, pool: Pool) -> Self {
-        Self { root, dress, cache: FileCache::new(room), flights: Flights::default(), codings, pool }
+    pub(super) fn new(root: Arc<OwnedFd>, dress: Dress, room: Room, means: Means) -> Self {
+        Self { root, dress, cache: FileCache::new(room), flights: Flights::default(), means }
     }
 
     /// What `name` is, as far as that can be told at once.
     #[inline]
     pub(super) fn find(&self, name: &str, now: Millis) -> Find {
-        let Some(entry) = self.cache.get(name) else {
-            return if self.cache.is_missing(name, now) { Find::Missing } else { self.look(name, now) };
-        };
-        if entry.is_fresh(now) && entry.plain.is_as_promised() {
-            return Find::File(entry);
+        let known = self.cache.get(name);
+        match known {
+            Some(entry) if entry.is_fresh(now) && entry.plain.is_as_promised() => {
+                self.means.tally.cache_hit();
+                Find::File(entry)
+            }
+            None if self.cache.is_missing(name, now) => {
+                self.means.tally.cache_hit();
+                Find::Missing
+            }
+            known => {
+                self.means.tally.cache_miss();
+                match known {
+                    Some(entry) => self.look_again(entry, name, now),
+                    None => self.look(name, now),
+                }
+            }
         }
-        self.look_again(entry, name, now)
     }
 
     /// Lets a pool thread look, unless one does already.
@@ -102,7 +124,7 @@ impl Shelf {
 
     /// Lets a pool thread look where nobody waits, and only if one has nothing else to do.
     pub(super) fn look_ahead(self: &Rc<Self>, name: &str, now: Millis) -> Option<Rc<Flight<Known>>> {
-        if self.pool.has_spare() { self.ask(name, now).ok() } else { None }
+        if self.means.pool.has_spare() { self.ask(name, now).ok() } else { None }
     }
 
     /// `entry` in `coding`, made if need be; `None` while it is not there.
@@ -111,7 +133,7 @@ impl Shelf {
             return Some(ready);
         }
         let source = || entry.plain.source();
-        match self.codings.ask(&entry.plain.identity, coding, source, &self.pool) {
+        match self.means.codings.ask(&entry.plain.identity, coding, source, &self.means.pool) {
             Asked::NotYet => None,
             Asked::Useless => {
                 self.cache.replace(name, entry, entry.with(coding, Coded::Useless));
@@ -133,7 +155,7 @@ impl Shelf {
         work: impl FnOnce(BorrowedFd<'_>) -> T + Send + 'static,
     ) -> Result<Pending<T>, Full> {
         let root = Arc::clone(&self.root);
-        self.pool.run(what, move || work(root.as_fd()))
+        self.means.pool.run(what, move || work(root.as_fd()))
     }
 
     /// Waits for what a pool thread finds. A file that is being written is looked at again: here, not on a thread.
@@ -214,7 +236,7 @@ impl Shelf {
     fn learn(&self, look: Look, name: &str, now: Millis) -> Known {
         match look {
             Ok(found) => {
-                let entry = Rc::new(self.dress.entry(found, name, now, &self.pool));
+                let entry = Rc::new(self.dress.entry(found, name, now, &self.means.pool));
                 self.cache.put(name, Rc::clone(&entry));
                 Known::File(entry)
             }

@@ -1,0 +1,77 @@
+//! Payloads without end: pieces that come as time goes by (server-sent events), to a client that keeps up.
+//!
+//! The stream ends when the client leaves or falls behind, when nothing more comes, or when the server drains.
+
+use std::time::Duration;
+
+use http1::{CHUNK_END, Framing, LAST_CHUNK, chunk_head};
+use tokio::time::timeout;
+
+use super::connection::{Connection, Gone};
+use crate::http::response::Live;
+use crate::net::sys;
+
+/// Bytes that a client may leave unread in our socket: some ten pieces. One that is further behind is dropped.
+const BEHIND: u64 = 64 * 1024;
+/// How often a stream in which nothing happens looks whether the server drains.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Sends `live` behind its head; returns the bytes of payload handed to the socket.
+pub(super) async fn pieces(
+    connection: &mut Connection,
+    live: &Live,
+    framing: Framing,
+) -> (u64, Result<(), Gone>) {
+    let mut bytes = 0;
+    let result = follow(connection, live, framing, &mut bytes).await;
+    (bytes, result)
+}
+
+async fn follow(
+    connection: &mut Connection,
+    live: &Live,
+    framing: Framing,
+    bytes: &mut u64,
+) -> Result<(), Gone> {
+    let mut updates = live.updates.borrow().clone();
+    updates.mark_unchanged();
+    send(connection, &live.first, framing, bytes).await?;
+    while !connection.local.is_draining() {
+        match timeout(LOOK, updates.changed()).await {
+            Ok(Ok(())) => {
+                let piece = updates.borrow_and_update().clone();
+                send(connection, &piece, framing, bytes).await?;
+            }
+            Ok(Err(_)) => break,
+            // Nothing new.
+            Err(_) => {}
+        }
+    }
+    if framing == Framing::Chunked {
+        connection.out.extend_from_slice(LAST_CHUNK);
+    }
+    connection.flush().await
+}
+
+async fn send(
+    connection: &mut Connection,
+    piece: &[u8],
+    framing: Framing,
+    bytes: &mut u64,
+) -> Result<(), Gone> {
+    if sys::unsent(&connection.io).unwrap_or(0) > BEHIND {
+        // Or the kernel would keep what nobody reads for minutes.
+        connection.io.reset_on_close();
+        return Err(Gone);
+    }
+    match framing {
+        Framing::Chunked => {
+            chunk_head(&mut connection.out, piece.len());
+            connection.out.extend_from_slice(piece);
+            connection.out.extend_from_slice(CHUNK_END);
+        }
+        _ => connection.out.extend_from_slice(piece),
+    }
+    *bytes += piece.len() as u64;
+    connection.flush().await
+}

@@ -1,0 +1,223 @@
+//! What the dashboard and `/status` show, as JSON. Every text in it is told as data: whoever shows it sets it as text.
+
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde_json::{Map, Value, json};
+
+use super::{Overview, unix_millis};
+use crate::config::BanMode;
+use crate::http::explain::Explanation;
+use crate::http::reject::{Code, Event};
+use crate::limits::ClientKey;
+use crate::limits::bans::Ban;
+use crate::pool::Status;
+use crate::telemetry::board::{HISTORY, Second};
+use crate::telemetry::offenders::Offender;
+use crate::telemetry::sightings::Sighting;
+use crate::telemetry::stamp::Stamp;
+use crate::telemetry::tally::{Tally, Upload};
+
+/// Offenders that are shown.
+const OFFENDERS: usize = 20;
+/// Newest events that are shown.
+const EVENTS: usize = 50;
+/// Bans that are shown; all of them are told by `tidegate bans`.
+const BANS: usize = 200;
+
+/// The server at this moment.
+pub fn now(overview: &Overview) -> Value {
+    let parts = &overview.parts;
+    let settings = overview.settings();
+    let usage = overview.usage();
+    let verdict = overview.verdict();
+    let reload = overview.reload();
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "at": unix_millis(),
+        "uptime_seconds": parts.zero.elapsed().as_secs(),
+        "verdict": {"level": verdict.level.name(), "line": verdict.line, "advice": verdict.advice},
+        "second": parts.board.history(1).first().map(Second::json),
+        "totals": totals(overview),
+        "workers": workers(overview),
+        "pool": pool(&parts.pool.status()),
+        "offenders": parts.board.offenders(overview.now(), OFFENDERS).iter().map(|one| offender(overview, one)).collect::<Vec<_>>(),
+        "events": parts.board.events(EVENTS).iter().map(event).collect::<Vec<_>>(),
+        "rate_limit": {
+            "policy": settings.clients.rate.map_or("off".to_owned(), |rate| rate.described()),
+            "tracked": parts.ledger.rates.tracked(),
+            "capacity": parts.ledger.rates.capacity(),
+            "table_bytes": parts.ledger.rates.bytes(),
+            "limited": limited(overview),
+        },
+        "bans": bans(overview, settings.bans.mode),
+        "memory": {
+            "resident_bytes": usage.resident_bytes,
+            "bodies_bytes": parts.budget.used(),
+            "bodies_limit": settings.limits.body_memory,
+            "open_files": usage.open_files,
+            "open_files_limit": usage.open_files_limit,
+            "cpu_seconds": usage.cpu_seconds,
+        },
+        "log_dropped": parts.writer.dropped(),
+        "viewers": overview.viewers(),
+        "reload": {"ok": reload.taken, "at": reload.at * 1000},
+    })
+}
+
+/// The last minutes, a second each.
+pub fn history(overview: &Overview) -> Value {
+    json!({"seconds": overview.parts.board.history(HISTORY).iter().map(Second::json).collect::<Vec<_>>()})
+}
+
+/// `/status` (SPEC OBS-4).
+pub fn status(overview: &Overview) -> Value {
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "uptime_seconds": overview.parts.zero.elapsed().as_secs(),
+        "workers": workers(overview),
+        "pool": pool(&overview.parts.pool.status()),
+    })
+}
+
+/// A refusal by its id.
+pub fn refusal(seen: &Sighting) -> Value {
+    let row = seen.code.row();
+    let mut value = event(seen);
+    if let Value::Object(fields) = &mut value {
+        fields.insert("time".into(), json!(time(seen.at)));
+        fields.insert("status".into(), json!(row.status));
+        fields.insert("rule".into(), json!(row.name));
+        fields.insert("key".into(), json!(client(seen)));
+        fields.insert("limit".into(), json!(limits(seen.code)));
+        fields.insert("title".into(), json!(row.title));
+        fields.insert("explanation".into(), json!(Explanation::of(seen.code).cause));
+    }
+    value
+}
+
+/// Milliseconds since 1970 as RFC 3339 has it.
+fn time(millis: u64) -> String {
+    let mut text = Vec::new();
+    Stamp::at(UNIX_EPOCH + Duration::from_millis(millis)).push_iso(&mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// The flags that govern a refusal.
+fn limits(code: Code) -> Vec<String> {
+    Explanation::of(code).flags.iter().map(|flag| format!("--{flag}")).collect()
+}
+
+fn totals(overview: &Overview) -> Value {
+    let totals = overview.parts.board.totals();
+    let refusals: Map<String, Value> =
+        totals.refused().map(|(name, count)| (name.to_owned(), json!(count))).collect();
+    let kinds = Event::ALL.iter().zip(totals.events);
+    let events: Map<String, Value> =
+        kinds.map(|(kind, count)| (kind.name().to_owned(), json!(count))).collect();
+    json!({
+        "requests": totals.requests,
+        "refusals": refusals,
+        "events": events,
+        "uploads": {
+            "stored": totals.uploads(Upload::Stored),
+            "refused": totals.uploads(Upload::Refused),
+            "failed": totals.uploads(Upload::Failed),
+        },
+        "connections_peak": overview.parts.admission.connections().1,
+    })
+}
+
+fn workers(overview: &Overview) -> Vec<Value> {
+    let draining = overview.parts.draining.is_begun();
+    let worker = |(id, tally): (usize, &Arc<Tally>)| {
+        let (active, now) = (tally.active_now(), tally.requests());
+        let state = if draining {
+            "draining"
+        } else if active > 0 {
+            "busy"
+        } else {
+            "idle"
+        };
+        json!({
+            "id": id, "state": state, "connections": tally.connections(), "served": now,
+            "doing": match active {
+                0 => "waiting, or answering from memory".to_owned(),
+                active => format!("{active} requests wait for the pool, a body or a file"),
+            },
+        })
+    };
+    overview.parts.board.tallies().iter().enumerate().map(worker).collect()
+}
+
+fn pool(status: &Status) -> Value {
+    let thread = |(id, thread): (usize, &crate::pool::ThreadStatus)| {
+        json!({
+            "id": id,
+            "state": if thread.doing.is_some() { "busy" } else { "idle" },
+            "doing": thread.doing,
+            "since": thread.since.as_millis() as f64 / 1000.0,
+            "served": thread.served,
+        })
+    };
+    json!({
+        "size": status.size(), "least": status.range.least(), "most": status.range.most(), "busy": status.busy(),
+        "queue_depth": status.queued, "queue_limit": status.queue_limit, "saturations": status.saturations,
+        "threads": status.threads.iter().enumerate().map(thread).collect::<Vec<_>>(),
+    })
+}
+
+fn offender(overview: &Overview, offender: &Offender<ClientKey>) -> Value {
+    let kinds = Event::ALL.iter().zip(offender.events).filter(|(_, count)| *count > 0);
+    let events: Map<String, Value> =
+        kinds.map(|(kind, count)| (kind.name().to_owned(), json!(count))).collect();
+    let banned = overview.parts.ledger.bans.standing(offender.client);
+    json!({
+        "client": offender.client.to_string(), "refusals": offender.refusals, "events": events,
+        "last_seen": overview.unix(offender.last_seen), "banned": banned,
+    })
+}
+
+fn limited(overview: &Overview) -> Vec<Value> {
+    let rate = Event::Rate as usize;
+    let limited = overview.parts.board.offenders(overview.now(), OFFENDERS);
+    let limited = limited.iter().filter_map(|one| {
+        let refused = one.events.get(rate).copied().filter(|refused| *refused > 0)?;
+        Some(json!({"client": one.client.to_string(), "refused": refused, "last_seen": overview.unix(one.last_seen)}))
+    });
+    limited.collect()
+}
+
+fn client(seen: &Sighting) -> String {
+    seen.client.map_or("unix".to_owned(), |address| address.to_string())
+}
+
+fn event(seen: &Sighting) -> Value {
+    json!({
+        "at": seen.at, "id": format!("{:016x}", seen.id), "client": client(seen),
+        "kind": seen.event.map(Event::name), "code": seen.code.row().name,
+        "request": seen.request.shown(), "evidence": seen.evidence.shown(),
+    })
+}
+
+fn bans(overview: &Overview, mode: BanMode) -> Value {
+    let mode = match mode {
+        BanMode::Off => "off",
+        BanMode::Shadow => "shadow",
+        BanMode::On => "on",
+    };
+    let list = overview.parts.ledger.bans.list();
+    json!({"mode": mode, "count": list.len(), "list": list.iter().take(BANS).map(ban).collect::<Vec<_>>()})
+}
+
+fn ban(ban: &Ban) -> Value {
+    let evidence = ban.evidence.iter().map(|offence| {
+        json!({
+            "at": offence.at, "kind": offence.kind.name(), "text": offence.text, "id": format!("{:016x}", offence.id),
+        })
+    });
+    json!({
+        "client": ban.client.to_string(), "since": ban.since, "until": ban.until, "shadow": ban.shadow,
+        "times": ban.times, "reason": ban.reason.name(), "evidence": evidence.collect::<Vec<_>>(),
+    })
+}

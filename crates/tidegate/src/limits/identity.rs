@@ -1,0 +1,131 @@
+//! Who asks (SPEC SEC-0, SEC-1): the peer itself, or the client that a trusted proxy names.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Once;
+
+use http1::Version;
+
+use super::ClientKey;
+use crate::config::ClientSettings;
+use crate::http::request::Name;
+use crate::http::{Request, forwarded};
+use crate::net::Peer;
+use crate::net::cidr::CidrSet;
+
+/// Who asks, as limits, bans and the pages for operators see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// Its address; a peer on a unix socket has none.
+    pub address: Option<IpAddr>,
+    /// What limits are counted by.
+    pub key: ClientKey,
+    /// Whether it is a local operator (SEC-0).
+    pub operator: bool,
+    /// Whether a proxy that nobody trusts may stand between: then nobody knows whose address it is.
+    pub hidden: bool,
+}
+
+/// How clients are told apart.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    trusted: CidrSet,
+    limit_loopback: bool,
+}
+
+impl Client {
+    /// The peer at the other end of a connection, of which nothing more is known.
+    pub fn peer(peer: Peer) -> Self {
+        let address = peer.ip().map(|ip| ip.to_canonical());
+        let key = address.map_or(ClientKey::UNIX, ClientKey::of);
+        Self { address, key, operator: false, hidden: false }
+    }
+
+    fn is_loopback(&self) -> bool {
+        self.address.is_some_and(|address| address.is_loopback())
+    }
+}
+
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            Some(address) => address.fmt(f),
+            None => f.write_str("unix"),
+        }
+    }
+}
+
+impl Identity {
+    /// By these settings.
+    pub fn new(settings: &ClientSettings) -> Self {
+        Self { trusted: settings.trusted_proxies.clone(), limit_loopback: settings.limit_loopback }
+    }
+
+    /// Whose request this is. `loopback` says that the Host it names, and that is ours, is a loopback one.
+    #[inline]
+    pub fn of(&self, peer: Peer, request: &Request<'_>, loopback: bool) -> Client {
+        let client = Client::peer(peer);
+        let forwarded = request.is_forwarded();
+        let Some(address) = client.address else { return Client { hidden: forwarded, ..client } };
+        if self.trusted.contains(address) {
+            return self.behind(address, request);
+        }
+        if forwarded && client.is_loopback() && self.trusted.is_empty() {
+            tell_of_the_missing_flag();
+        }
+        let operator = !forwarded && loopback && client.is_loopback() && request.version == Version::Http11;
+        Client { operator, hidden: forwarded, ..client }
+    }
+
+    /// The client that the trusted proxy at `address` names, or the proxy itself where it names none that can be believed.
+    ///
+    /// A proxy writes one of the two fields and passes the other on as its visitor sent it: where both are there and
+    /// disagree, one of them is a visitor's word on himself.
+    fn behind(&self, address: IpAddr, request: &Request<'_>) -> Client {
+        let trusted = |hop| self.trusted.contains(hop);
+        let forwarded = request
+            .has(&[Name::Forwarded])
+            .then(|| forwarded::client(address, request.values(Name::Forwarded), [], trusted));
+        let listed = request
+            .has(&[Name::XForwardedFor])
+            .then(|| forwarded::client(address, [], request.values(Name::XForwardedFor), trusted));
+        let named = match (forwarded, listed) {
+            (Some(one), Some(other)) if one != other => address,
+            (one, other) => one.or(other).unwrap_or(address),
+        };
+        Client { address: Some(named), key: ClientKey::of(named), operator: false, hidden: named == address }
+    }
+
+    /// By what the connections of `peer` are counted; `None` where they are not: a proxy's are those of many clients, and
+    /// a local operator cannot be told from others before it has asked.
+    pub fn counted(&self, peer: Peer) -> Option<ClientKey> {
+        let address = peer.ip()?.to_canonical();
+        let exempt = self.trusted.contains(address) || address.is_loopback() && !self.limit_loopback;
+        (!exempt).then(|| ClientKey::of(address))
+    }
+
+    /// Whether rate limit and bans pass `client` over (SEC-1).
+    #[inline]
+    pub fn exempts(&self, client: &Client) -> bool {
+        client.operator && !self.limit_loopback
+    }
+
+    /// Whether `client` may be banned at all: a trusted proxy is not, nor is this machine unless it is limited like any
+    /// other, for behind either there may be everybody.
+    pub fn may_ban(&self, client: &Client) -> bool {
+        client.address.is_some_and(|address| {
+            !self.trusted.contains(address) && (self.limit_loopback || !client.is_loopback())
+        })
+    }
+}
+
+/// Said once: every request of that proxy would say it again.
+fn tell_of_the_missing_flag() {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| {
+        log::warn!(
+            "a proxy on this machine names its clients, but nobody told to believe it: all of them are limited as one; \
+             add --trusted-proxy 127.0.0.1"
+        );
+    });
+}

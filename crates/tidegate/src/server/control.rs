@@ -1,0 +1,90 @@
+//! The control socket (`--control`): where `tidegate bans` reaches a running server.
+//!
+//! A caller sends one line, as `bans lift 203.0.113.7`, and reads the answer up to the close: a line `ok` or
+//! `error: …`, then what was asked for. The socket has mode 0600, so whoever can connect is the server's own user or root.
+
+use std::io;
+use std::os::unix::net::UnixListener as Bound;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::limits::bans::Format;
+use crate::limits::{ClientKey, Ledger};
+
+/// Longest request line.
+const LINE: usize = 256;
+/// How long a caller may take, either way.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Callers at once.
+const CALLERS: usize = 8;
+
+/// What the socket can ask of the server.
+pub(super) struct Control {
+    pub(super) ledger: Arc<Ledger>,
+}
+
+impl Control {
+    /// Answers callers for as long as the server runs.
+    pub(super) fn serve(self, bound: Bound) -> io::Result<impl Future<Output = ()>> {
+        let listener = UnixListener::from_std(bound)?;
+        let (control, places) = (Rc::new(self), Arc::new(Semaphore::new(CALLERS)));
+        Ok(async move {
+            loop {
+                let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+                match listener.accept().await {
+                    Ok((caller, _)) => {
+                        let control = Rc::clone(&control);
+                        tokio::task::spawn_local(async move {
+                            let _ = timeout(PATIENCE, control.answer(caller)).await;
+                            drop(place);
+                        });
+                    }
+                    Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                }
+            }
+        })
+    }
+
+    async fn answer(&self, mut caller: UnixStream) -> io::Result<()> {
+        let mut line = Vec::new();
+        while !line.contains(&b'\n') && line.len() < LINE {
+            if caller.read_buf(&mut line).await? == 0 {
+                break;
+            }
+        }
+        let line = String::from_utf8_lossy(&line);
+        let answer = match self.obey(line.trim()) {
+            Ok(text) => format!("ok\n{text}"),
+            Err(why) => format!("error: {why}\n"),
+        };
+        caller.write_all(answer.as_bytes()).await?;
+        caller.shutdown().await
+    }
+
+    fn obey(&self, line: &str) -> Result<String, String> {
+        let bans = &self.ledger.bans;
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["bans", "export", format] => {
+                let format = Format::named(format).ok_or("unknown format")?;
+                Ok(bans.export(format))
+            }
+            ["bans", "lift", client] => {
+                let key: ClientKey = client.parse().map_err(|_| format!("{client} is no address"))?;
+                if bans.lift(key) {
+                    log::info!("the ban of {key} was lifted by `tidegate bans`");
+                    Ok(format!("{key} is no longer banned\n"))
+                } else {
+                    Err(format!("{key} is not banned"))
+                }
+            }
+            _ => Err("unknown request".to_owned()),
+        }
+    }
+}
