@@ -14,6 +14,7 @@ pub mod conn;
 pub mod demo;
 pub mod disk;
 pub mod exchange;
+pub mod explain;
 pub mod failpoint;
 pub mod greeting;
 pub mod handlers;

@@ -33,6 +33,9 @@ fn run(command: Command) -> Result<ExitCode, Exit> {
         Command::Bans(invocation, request) => {
             Ok(tidegate::bans_cli::run(&invocation.resolve(&Environment::current())?, &request))
         }
+        Command::Explain(what) => {
+            Ok(written(io::stdout().write_all(tidegate::explain::text(&what)?.as_bytes())))
+        }
         Command::Completions(shell) => Ok(written(config::completions(shell, &mut io::stdout()))),
         Command::Man => Ok(written(config::man(&mut io::stdout()))),
     }

@@ -31,6 +31,8 @@ pub enum Command {
     Healthcheck(Box<Invocation>),
     /// Ask a running server about its bans.
     Bans(Box<Invocation>, BansRequest),
+    /// Say what a refusal means.
+    Explain(Explain),
     /// Print completions for a shell.
     Completions(Shell),
     /// Print the man page.
@@ -46,6 +48,17 @@ pub enum BansRequest {
     Lift(String),
     /// The same list for another program, in this format.
     Export(String),
+}
+
+/// Which refusals to explain, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Explain {
+    /// List all codes.
+    All,
+    /// The one of that name.
+    One(String),
+    /// All of them, as the page of the documentation.
+    Markdown,
 }
 
 /// The flags as given, kept for the life of the process: a reload lays them over the newly read file again.
@@ -114,6 +127,7 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Exit> {
         "healthcheck" => Ok(Command::Healthcheck(invocation(inner)?)),
         "bans" => bans(inner),
         "man" => Ok(Command::Man),
+        "explain" => Ok(Command::Explain(explain(inner))),
         "completions" => match inner.get_one("SHELL") {
             Some(shell) => Ok(Command::Completions(*shell)),
             None => Err(Exit::usage("completions needs the name of a shell")),
@@ -177,6 +191,20 @@ pub(super) fn command() -> clap::Command {
         .subcommand(with_flags(sub("healthcheck", "Ask the configured server whether it is alive"), address))
         .subcommand(bans_command())
         .subcommand(
+            sub("explain", "Say what a refusal means, by its code; without one, list all codes")
+                .arg(
+                    Arg::new("CODE")
+                        .help("The code of a refusal, as body_too_large")
+                        .conflicts_with("markdown"),
+                )
+                .arg(
+                    Arg::new("markdown")
+                        .long("markdown")
+                        .action(ArgAction::SetTrue)
+                        .help("All of them, as the page of the documentation"),
+                ),
+        )
+        .subcommand(
             sub("completions", "Print completions for a shell")
                 .arg(Arg::new("SHELL").required(true).value_parser(value_parser!(Shell)).help("The shell")),
         )
@@ -214,7 +242,7 @@ fn arg(flag: &'static Flag) -> Arg {
     }
 }
 
-fn short_help(flag: &Flag) -> String {
+pub(super) fn short_help(flag: &Flag) -> String {
     match flag.default {
         Some(default) => format!("{} [default: {default}]", flag.help),
         None => flag.help.to_owned(),
@@ -225,6 +253,14 @@ fn long_help(flag: &Flag) -> String {
     let plain = flag.plain_variable.map(|name| format!(", {name}")).unwrap_or_default();
     let key = if flag.key.is_empty() { String::new() } else { format!(" [key: {}]", flag.key) };
     format!("{}\n[env: {}{plain}]{key}", short_help(flag), flag.variable())
+}
+
+fn explain(matches: &ArgMatches) -> Explain {
+    match matches.get_one::<String>("CODE") {
+        Some(code) => Explain::One(code.clone()),
+        None if matches.get_flag("markdown") => Explain::Markdown,
+        None => Explain::All,
+    }
 }
 
 /// The positionals, each another way to say its flag.

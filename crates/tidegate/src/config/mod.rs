@@ -32,15 +32,21 @@ use std::io;
 
 pub use address::{AllowHosts, ListenAddr};
 pub use clap_complete::Shell;
-pub use cli::{BansRequest, Command, Exit, Invocation, parse};
+pub use cli::{BansRequest, Command, Exit, Explain, Invocation, parse};
 pub use env::Environment;
 pub use error::ConfigError;
+pub use nearest::nearest;
 pub use rate::{RateError, RateLimit, rate_limit};
 pub use settings::{
     AccessFormat, AdminSettings, BanMode, BanSettings, ClientSettings, CorsSettings, FileSettings,
     HostSettings, LimitSettings, LogSettings, ServerSettings, Settings, ThreadRange, UploadSettings,
 };
 pub use token::Token;
+
+/// What `-h` says of a long flag, given without its dashes; `None` where there is no such flag.
+pub fn help_of(flag: &str) -> Option<String> {
+    table::TABLE.iter().find(|row| row.flag && row.name == flag).map(|row| cli::short_help(row))
+}
 
 /// Writes the completions for a shell.
 ///

@@ -7,7 +7,7 @@ const EDITS_MAX: usize = 3;
 const NAME_MAX: usize = 64;
 
 /// The candidate with the fewest edits to `name`: at most 3, and at most half of its letters.
-pub(super) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     if name.len() > NAME_MAX {
         return None;
     }

@@ -13,6 +13,7 @@ use log::LevelFilter;
 
 use super::table::TABLE;
 use super::*;
+use crate::net::CidrSet;
 
 /// A TOML file that is removed again.
 struct TempFile(PathBuf);
@@ -77,6 +78,8 @@ fn run_2_defaults_are_those_of_the_contract() {
             backlog: 1024,
             drain: seconds(30),
             drain_delay: seconds(0),
+            state: None,
+            control: None,
         },
         limits: LimitSettings {
             max_connections: Some(10_000),
@@ -97,12 +100,21 @@ fn run_2_defaults_are_those_of_the_contract() {
         },
         uploads: UploadSettings { dir: None, quota: None },
         hosts: HostSettings { allow: AllowHosts::default() },
+        clients: ClientSettings {
+            max_connections: Some(256),
+            rate: Some(RateLimit { tokens: 100, period: seconds(1), burst: 200 }),
+            limit_loopback: false,
+            trusted_proxies: CidrSet::default(),
+        },
+        bans: BanSettings { mode: BanMode::Shadow, time: seconds(600), never: CidrSet::default() },
+        admin: AdminSettings { allow: CidrSet::default(), token_file: None, token: None, listen: None },
         cors: CorsSettings { origins: vec![] },
         log: LogSettings {
             access: AccessFormat::Pretty,
             level: LevelFilter::Info,
             file: None,
             json_file: None,
+            audit_file: None,
         },
         notes: vec![],
     };

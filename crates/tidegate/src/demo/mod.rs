@@ -12,6 +12,8 @@ mod own;
 mod screen;
 mod stage;
 
+pub(crate) use screen::wrap;
+
 use std::io::{self, Write};
 use std::net::ToSocketAddrs;
 use std::process::ExitCode;

@@ -168,7 +168,7 @@ fn duration(took: Duration) -> String {
 
 /// `text` in lines of at most `width` characters, broken at blanks where there are any. Blanks at its
 /// beginning stay.
-fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut room = width;
     for word in text.split_inclusive(' ') {

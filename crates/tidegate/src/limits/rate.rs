@@ -169,7 +169,7 @@ mod tests {
     #[allow(clippy::cast_possible_truncation)]
     fn sec_1_ten_seconds_of_asking_too_much_give_the_rate_to_2_percent() {
         for (text, a_second) in [
-            ("3/s:5", 3.0),
+            ("3/s:5", 3.0_f64),
             ("100/s:200", 100.0),
             ("5000/m:10", 5_000.0 / 60.0),
             ("30000/s:100", 30_000.0),
@@ -189,7 +189,10 @@ mod tests {
             });
             let (taken, burst) = (taken.count() as f64, rate.bucket.room(Tick(0), Tick(0)) as f64);
             let expected = burst + span * a_second;
-            assert!((taken - expected).abs() <= 0.02 * expected, "{text}: {taken} instead of {expected}");
+            assert!(
+                (taken - expected).abs() <= (0.02 * expected).max(1.0),
+                "{text}: {taken} instead of {expected}"
+            );
         }
     }
 
@@ -287,32 +290,5 @@ mod tests {
             let come = u128::from(now - START) * u128::from(tokens) / period;
             prop_assert!(u128::from(taken) <= u128::from(burst) + come + 1 + u128::from(taken) / 100);
         }
-    }
-}
-
-#[cfg(test)]
-mod adhoc {
-    use super::*;
-    #[test]
-    fn adhoc_bench() {
-        let statm = || std::fs::read_to_string("/proc/self/statm").unwrap();
-        println!("{}", statm());
-        let table = RateTable::new(1_000_000);
-        println!("after new {}", statm());
-        let rate = Rate::new(&"100000000/s".parse().unwrap());
-        for spread in [1u32, 1000, 1_000_000] {
-            let t = std::time::Instant::now();
-            let n = 5_000_000u32;
-            for i in 0..n {
-                let k =
-                    ClientKey::of(std::net::Ipv4Addr::from_bits(i.wrapping_mul(2654435761) % spread).into());
-                std::hint::black_box(table.take(k, 5_000_000_000 + u64::from(i) * 20, &rate));
-            }
-            println!("{spread}: {:?} a take", t.elapsed() / n);
-        }
-        println!("after use {} bytes {}", statm(), table.bytes());
-        let t = std::time::Instant::now();
-        table.rescale(&rate, &Rate::new(&"10000000/s".parse().unwrap()), 5_000_000_000);
-        println!("rescale {:?}", t.elapsed());
     }
 }

@@ -249,8 +249,11 @@ mod tests {
         }
 
         fn sample(&self, second: u64) {
-            let gauges =
-                Gauges { connections: 5, pool_busy: 2, log_dropped: second * 3, ..Gauges::default() };
+            self.sample_with(second, 0);
+        }
+
+        fn sample_with(&self, second: u64, log_dropped: u64) {
+            let gauges = Gauges { connections: 5, pool_busy: 2, log_dropped, ..Gauges::default() };
             self.board.sample(SystemTime::UNIX_EPOCH + Duration::from_secs(second), gauges);
         }
     }
@@ -298,7 +301,7 @@ mod tests {
     fn obs_3_what_two_workers_saw_is_told_in_one_order() {
         let stage = stage();
         for id in 0..100 {
-            stage.refuse(id as usize % 2, id, Code::HostNotAllowed, 1);
+            stage.refuse(usize::from(id % 2 == 1), id, Code::HostNotAllowed, 1);
         }
         stage.refuse(0, 100, Code::TraversalRefused, 0);
         let ids: Vec<_> = stage.board.events(3).iter().map(|event| event.id).collect();

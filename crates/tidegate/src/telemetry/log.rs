@@ -361,7 +361,7 @@ mod tests {
     use super::*;
 
     fn shape(access: AccessFormat) -> Shape {
-        Shape { access, colour: false, json_too: true }
+        Shape { access, colour: false, json_too: true, audit_too: false }
     }
 
     #[test]
@@ -393,6 +393,7 @@ mod tests {
             level: LevelFilter::Info,
             file: Some("/dev/null".into()),
             json_file: None,
+            audit_file: None,
         };
         let (writer, thread) = LogWriter::start(&settings).unwrap();
         writer.submit(Batch { main: Vec::with_capacity(5000), ..Batch::default() });

@@ -31,6 +31,8 @@ fn run_4_what_check_prints_is_the_same_configuration() {
         "--allow-host=*",
         "--allow-host=A.example.:80",
         "--allow-host=[::1]",
+        "--cors-origin=https://a.example",
+        "--cors-origin=*",
         "--access-log=json",
         "--log-level=warn",
         "--log-file=l",

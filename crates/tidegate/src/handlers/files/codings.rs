@@ -202,6 +202,7 @@ pub fn encode(bytes: &[u8], coding: Coding) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ThreadRange;
     use std::time::Duration;
 
     fn decode(bytes: &[u8], coding: Coding) -> Vec<u8> {
@@ -235,7 +236,7 @@ mod tests {
 
     #[test]
     fn file_6_every_coding_decodes_to_the_same_bytes_and_is_made_once() {
-        let (pool, codings) = (Pool::start(2, 4).unwrap(), Codings::default());
+        let (pool, codings) = (Pool::start(ThreadRange::fixed(2), 4).unwrap(), Codings::default());
         let text: Arc<[u8]> = "the tide comes in, the tide goes out. ".repeat(3000).into_bytes().into();
         for coding in Coding::ALL {
             let Asked::Made(bytes) = settled(&codings, 1, coding, &text, &pool) else { panic!("{coding:?}") };
@@ -250,7 +251,7 @@ mod tests {
 
     #[test]
     fn file_6_what_does_not_shrink_is_remembered_as_useless() {
-        let (pool, codings) = (Pool::start(1, 4).unwrap(), Codings::default());
+        let (pool, codings) = (Pool::start(ThreadRange::fixed(1), 4).unwrap(), Codings::default());
         let ids = crate::random::Ids::new();
         let noise: Arc<[u8]> = (0..1000).flat_map(|_| ids.next().to_le_bytes()).collect();
         for coding in Coding::ALL {
@@ -260,7 +261,7 @@ mod tests {
 
     #[test]
     fn file_6_few_are_made_at_once_and_a_busy_pool_makes_none() {
-        let (pool, codings) = (Pool::start(1, 4).unwrap(), Codings::default());
+        let (pool, codings) = (Pool::start(ThreadRange::fixed(1), 4).unwrap(), Codings::default());
         let (release, held) = std::sync::mpsc::channel::<()>();
         let busy = pool.run("holding", move || held.recv()).unwrap();
         while pool.status().busy() == 0 {
