@@ -1,10 +1,13 @@
-//! `cargo xtask`: the project's own commands, in plain std so that they build in seconds.
+//! `cargo xtask`: the project's own commands, in little more than std so that they build in seconds.
 //!
 //! ```text
 //! tidy      the house rules, checked by machine       tidy/   over tree.rs and rust_text.rs
 //! test      what CI runs, in CI's order               ci/     over command.rs
 //! browser   the bundled site in a real browser        one step of `test`, in ci/browser.rs
 //! bench     side by side with other servers           bench/ over command.rs
+//! flood     one address floods, others ask on         flood/ over bench/
+//! hosts     a million hostile requests                hosts.rs over bench/
+//! slow      thousands of slow clients                 slow/ over bench/
 //! ```
 //!
 //! Exit codes: 0 all is well, 1 something was found or failed, 2 the command line made no sense.
@@ -14,7 +17,10 @@ mod bench;
 mod ci;
 mod command;
 mod context;
+mod flood;
+mod hosts;
 mod rust_text;
+mod slow;
 mod tidy;
 mod tools;
 mod tree;
@@ -38,6 +44,11 @@ usage: cargo xtask COMMAND
     --write              write bench/RESULTS.md also after a part
   bench uploads        durable uploads against a bare loop  [--rounds N] [--seconds S]
   bench idle           memory of 15,000 idle connections  [--servers LIST] [--write]
+  flood                one address floods while others go on asking
+    --seconds S  --requests N  --connections N  --no-limits  --write
+  hosts                hostile names, paths, methods and addresses: series and memory  [--requests N]
+  slow                 slow clients against tidegate and nginx
+    --manner heads|bodies|reads|ranges  --connections N  --seconds S  --header-timeout 600s  --write
 ";
 
 fn main() -> ExitCode {
@@ -66,6 +77,9 @@ fn run(args: &[String]) -> Result<Verdict, String> {
         ["tidy"] => Ok(tidy::run(&root())),
         ["test", flags @ ..] => ci::run(&root(), flags),
         ["bench", flags @ ..] => bench::run(&root(), flags),
+        ["flood", flags @ ..] => flood::run(&root(), flags),
+        ["hosts", flags @ ..] => hosts::run(&root(), flags),
+        ["slow", flags @ ..] => slow::run(&root(), flags),
         ["browser"] => ci::run(&root(), &["--only", "browser"]),
         ["help" | "-h" | "--help"] => {
             print!("{USAGE}");

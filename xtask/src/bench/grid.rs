@@ -4,17 +4,17 @@ use std::fmt;
 
 /// Rows of cells; the first row is the head. Every column but the first is of figures, and is set to the right.
 #[derive(Debug)]
-pub(super) struct Grid {
+pub(crate) struct Grid {
     rows: Vec<Vec<String>>,
 }
 
 impl Grid {
-    pub(super) fn new<S: Into<String>>(head: impl IntoIterator<Item = S>) -> Self {
+    pub(crate) fn new<S: Into<String>>(head: impl IntoIterator<Item = S>) -> Self {
         Self { rows: vec![head.into_iter().map(Into::into).collect()] }
     }
 
     /// A shorter row is filled up with empty cells.
-    pub(super) fn row<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) {
+    pub(crate) fn row<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) {
         self.rows.push(cells.into_iter().map(Into::into).collect());
     }
 

@@ -1,8 +1,10 @@
 //! The least HTTP/1.1 client that can tell whether an answer is right: one connection, one request at a time.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
 
 /// A server that says nothing for this long is broken: all of them answer within milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -12,7 +14,7 @@ const MOST_HEAD: usize = 16 * 1024;
 
 /// A connection to a server on loopback.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(crate) struct Client {
     stream: TcpStream,
     port: u16,
     /// What arrived and is not yet used up: the head of the current answer, and the beginning of its body.
@@ -21,34 +23,42 @@ pub(super) struct Client {
 
 /// One answer. Its body is counted and forgotten.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) body: u64,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: u64,
     /// Whether the server means to keep the connection.
-    pub(super) persistent: bool,
+    pub(crate) persistent: bool,
     head: String,
 }
 
 impl Client {
-    pub(super) fn connect(port: u16) -> io::Result<Self> {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    pub(crate) fn connect(port: u16) -> io::Result<Self> {
+        Self::over(TcpStream::connect((Ipv4Addr::LOCALHOST, port))?, port)
+    }
+
+    /// The same from another address, see [`connect_from`].
+    pub(crate) fn connect_from(source: Ipv4Addr, port: u16) -> io::Result<Self> {
+        Self::over(connect_from(source, port)?, port)
+    }
+
+    fn over(stream: TcpStream, port: u16) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(Self { stream, port, input: Vec::new() })
     }
 
-    pub(super) fn get(&mut self, path: &str, fields: &[String]) -> io::Result<Answer> {
+    pub(crate) fn get(&mut self, path: &str, fields: &[String]) -> io::Result<Answer> {
         self.send("GET", path, fields, b"")
     }
 
-    pub(super) fn post_json(&mut self, path: &str, body: &[u8]) -> io::Result<Answer> {
+    pub(crate) fn post_json(&mut self, path: &str, body: &[u8]) -> io::Result<Answer> {
         let fields = ["Content-Type: application/json".to_owned(), format!("Content-Length: {}", body.len())];
         self.send("POST", path, &fields, body)
     }
 
     /// Waits for the end of the connection; false where something else comes first.
-    pub(super) fn has_ended(&mut self) -> bool {
+    pub(crate) fn has_ended(&mut self) -> bool {
         matches!(self.stream.read(&mut [0; 1]), Ok(0))
     }
 
@@ -109,16 +119,24 @@ impl Client {
 
 impl Answer {
     /// The value of the first field of this name, which is given in lower case.
-    pub(super) fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let fields = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
         fields.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
     }
 
     /// The field that makes a request conditional on this answer's validator; the strongest it has.
-    pub(super) fn condition(&self) -> Option<String> {
+    pub(crate) fn condition(&self) -> Option<String> {
         let tag = self.field("etag").map(|tag| format!("If-None-Match: {tag}"));
         tag.or_else(|| self.field("last-modified").map(|time| format!("If-Modified-Since: {time}")))
     }
+}
+
+/// A connection from an address of 127.0.0.0/8, by which the server takes us for another client.
+pub(crate) fn connect_from(source: Ipv4Addr, port: u16) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddrV4::new(source, 0).into())?;
+    socket.connect_timeout(&SocketAddrV4::new(Ipv4Addr::LOCALHOST, port).into(), PATIENCE)?;
+    Ok(socket.into())
 }
 
 fn status(head: &str) -> Option<u16> {

@@ -99,7 +99,7 @@ fn hold(port: u16, count: usize) -> io::Result<Vec<Client>> {
 }
 
 /// Raises our own limit of open files, and so that of all our children, as far as we may; gives the new limit.
-fn raise_file_limit(context: &Context) -> Result<usize, String> {
+pub(crate) fn raise_file_limit(context: &Context) -> Result<usize, String> {
     let pid = std::process::id().to_string();
     let asked =
         context.run("prlimit", &["--pid", &pid, "--nofile", "--noheadings", "--raw", "--output", "HARD"]);

@@ -10,16 +10,16 @@
 
 mod chart;
 mod compare;
-mod grid;
-mod http;
-mod idle;
+pub(crate) mod grid;
+pub(crate) mod http;
+pub(crate) mod idle;
 mod options;
-mod process;
+pub(crate) mod process;
 mod report;
-mod results;
-mod servers;
+pub(crate) mod results;
+pub(crate) mod servers;
 mod speed;
-mod stats;
+pub(crate) mod stats;
 mod uploads;
 mod works;
 mod wrk;
@@ -29,6 +29,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::Path;
+use std::process::Command;
 
 use crate::Verdict;
 use crate::command::TempDir;
@@ -66,7 +67,7 @@ fn perform(root: &Path, plan: &Plan, command: &str) -> Result<Verdict, String> {
 
 /// Held while we measure: two benches on the same cores would spoil each other's figures. The name is the machine's, not
 /// a file system's, and goes when we go.
-fn alone() -> Result<UnixListener, String> {
+pub(crate) fn alone() -> Result<UnixListener, String> {
     let name =
         SocketAddr::from_abstract_name("tidegate-bench").and_then(|name| UnixListener::bind_addr(&name));
     name.map_err(|error| format!("another bench seems to be running on this machine: {error}"))
@@ -154,7 +155,7 @@ fn run_idle(setup: &Setup<'_>, idle: &Idle, circumstances: &Circumstances) -> Re
 }
 
 /// The folder of the files that are served, and of what the servers write.
-fn scratch() -> std::io::Result<TempDir> {
+pub(crate) fn scratch() -> std::io::Result<TempDir> {
     let scratch = TempDir::new("bench")?;
     // Started by root, some servers serve as another user.
     fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755))?;
@@ -164,20 +165,20 @@ fn scratch() -> std::io::Result<TempDir> {
 
 /// tidegate as its users build it, and the floor.
 fn build(context: &Context) -> Result<(), String> {
-    let floor_target = context.target.join("bench");
+    build_server(context)?;
     let floor = ["build", "--release", "--manifest-path", "bench/floor/Cargo.toml"];
-    let builds = [context.command("cargo", &["build", "--release"]), {
-        let mut command = context.command("cargo", &floor);
-        command.env("CARGO_TARGET_DIR", floor_target);
-        command
-    }];
-    for mut command in builds {
-        let ran = context.finish(&mut command);
-        if !ran.success {
-            return Err(format!("a build failed:\n{}", ran.output));
-        }
-    }
-    Ok(())
+    let mut command = context.command("cargo", &floor);
+    built(context, command.env("CARGO_TARGET_DIR", context.target.join("bench")))
+}
+
+/// tidegate as its users build it.
+pub(crate) fn build_server(context: &Context) -> Result<(), String> {
+    built(context, &mut context.command("cargo", &["build", "--release"]))
+}
+
+fn built(context: &Context, command: &mut Command) -> Result<(), String> {
+    let ran = context.finish(command);
+    if ran.success { Ok(()) } else { Err(format!("a build failed:\n{}", ran.output)) }
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ pub(super) struct Idle {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Rounds {
+pub(crate) struct Rounds {
     pub(super) count: usize,
     /// Of one measurement.
     pub(super) seconds: u64,

@@ -16,21 +16,21 @@ const NANOS_PER_TICK: u64 = 10_000_000;
 
 /// A running program and its children.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
 }
 
 /// Memory of a family of processes, in bytes. A page shared by two of them counts half for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Memory {
-    pub(super) pss: u64,
+pub(crate) struct Memory {
+    pub(crate) pss: u64,
     /// The part that is no file: heaps and stacks.
-    pub(super) anonymous: u64,
+    pub(crate) anonymous: u64,
 }
 
 /// `program`, limited to one core where one is given, and ended by the kernel should we die first (unless it takes
 /// another user's rights, which unties it).
-pub(super) fn tethered(context: &Context, core: Option<&str>, program: &Path) -> Command {
+pub(crate) fn tethered(context: &Context, core: Option<&str>, program: &Path) -> Command {
     let mut command = context.command("setpriv", &["--pdeathsig", "TERM"]);
     if let Some(core) = core {
         command.args(["taskset", "--cpu-list", core]);
@@ -41,21 +41,21 @@ pub(super) fn tethered(context: &Context, core: Option<&str>, program: &Path) ->
 
 impl Process {
     /// Starts `command` with its output on the file `log`.
-    pub(super) fn start(command: &mut Command, log: &Path) -> io::Result<Self> {
+    pub(crate) fn start(command: &mut Command, log: &Path) -> io::Result<Self> {
         Ok(Self { child: command::spawn(command, log)? })
     }
 
-    pub(super) fn has_ended(&mut self) -> bool {
+    pub(crate) fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
     /// CPU nanoseconds used so far, by all threads of all its processes.
-    pub(super) fn cpu_nanos(&self) -> u64 {
+    pub(crate) fn cpu_nanos(&self) -> u64 {
         family(self.child.id()).into_iter().map(cpu_nanos).sum()
     }
 
     /// Memory now, of all its processes.
-    pub(super) fn memory(&self) -> Memory {
+    pub(crate) fn memory(&self) -> Memory {
         let rollups = family(self.child.id()).into_iter().filter_map(|pid| {
             let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
             Some(read_memory(&rollup))

@@ -25,16 +25,25 @@ marks a figure where some answers were wrong all the same. The *floor* is a bare
 
 /// The sections in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Section {
+pub(crate) enum Section {
     Speed,
     Log,
     DefaultRequests,
     Uploads,
     Idle,
+    Slow,
+    Flood,
 }
 
-const SECTIONS: [Section; 5] =
-    [Section::Speed, Section::Log, Section::DefaultRequests, Section::Uploads, Section::Idle];
+const SECTIONS: [Section; 7] = [
+    Section::Speed,
+    Section::Log,
+    Section::DefaultRequests,
+    Section::Uploads,
+    Section::Idle,
+    Section::Slow,
+    Section::Flood,
+];
 
 impl Section {
     fn heading(self) -> &'static str {
@@ -44,12 +53,14 @@ impl Section {
             Self::DefaultRequests => "## With 100 requests on a connection\n",
             Self::Uploads => "## Uploads\n",
             Self::Idle => "## Idle connections\n",
+            Self::Slow => "## Slow clients\n",
+            Self::Flood => "## A flood from one address\n",
         }
     }
 }
 
 /// Puts `body` in place of the section as it was. An `Err` says what stood in the way.
-pub(super) fn write(context: &Context, section: Section, body: &str) -> Result<(), String> {
+pub(crate) fn write(context: &Context, section: Section, body: &str) -> Result<(), String> {
     let path = context.root.join(FILE);
     let before = fs::read_to_string(&path).unwrap_or_default();
     fs::write(&path, replaced(&before, section, body))
@@ -60,7 +71,7 @@ pub(super) fn write(context: &Context, section: Section, body: &str) -> Result<(
 
 /// Where, when and with what: the first lines of every section.
 #[derive(Debug)]
-pub(super) struct Circumstances {
+pub(crate) struct Circumstances {
     command: String,
     date: String,
     kernel: String,
@@ -72,7 +83,7 @@ pub(super) struct Circumstances {
 
 impl Circumstances {
     /// Looks at the machine, before the first measurement.
-    pub(super) fn read(context: &Context, command: &str) -> Self {
+    pub(crate) fn read(context: &Context, command: &str) -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let (processor, cores) = read_cpuinfo(&read("/proc/cpuinfo"));
         Self {
@@ -92,7 +103,7 @@ impl Circumstances {
     }
 
     /// With the versions of these servers.
-    pub(super) fn told(&self, setup: &Setup<'_>, kinds: &[Kind], rounds: Option<Rounds>) -> String {
+    pub(crate) fn told(&self, setup: &Setup<'_>, kinds: &[Kind], rounds: Option<Rounds>) -> String {
         let Self { command, date, kernel, processor, cores, load } = self;
         let rounds = rounds.map_or(String::new(), |Rounds { count, seconds, .. }| {
             format!(", {count} rounds of {seconds} s")

@@ -13,20 +13,20 @@ use crate::tools::{self, Tool};
 
 /// One row of every table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Kind {
-    pub(super) name: &'static str,
-    pub(super) role: Role,
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    pub(crate) role: Role,
     /// Prints the version.
     version: &'static [&'static str],
     /// Below `bench/peers/`; empty where the command line says all.
     config: &'static str,
     /// Whether the server itself can end a connection after so many requests.
-    pub(super) ends_connections: bool,
+    pub(crate) ends_connections: bool,
 }
 
 /// What its figures mean to the others'.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub(crate) enum Role {
     /// What cannot be undercut.
     Floor,
     /// What is judged.
@@ -37,17 +37,17 @@ pub(super) enum Role {
     Peer,
 }
 
-pub(super) const TIDEGATE: Kind =
+pub(crate) const TIDEGATE: Kind =
     Kind { name: "tidegate", role: Role::Ours, version: &["--version"], config: "", ends_connections: true };
 /// The build given by `--binary`.
-pub(super) const TIDEGATE_B: Kind = Kind { name: "tidegate-b", role: Role::Variant, ..TIDEGATE };
+pub(crate) const TIDEGATE_B: Kind = Kind { name: "tidegate-b", role: Role::Variant, ..TIDEGATE };
 /// Beside one with the log on: what the log costs.
-pub(super) const TIDEGATE_QUIET: Kind = Kind { name: "tidegate, no log", role: Role::Variant, ..TIDEGATE };
-pub(super) const FLOOR: Kind =
+pub(crate) const TIDEGATE_QUIET: Kind = Kind { name: "tidegate, no log", role: Role::Variant, ..TIDEGATE };
+pub(crate) const FLOOR: Kind =
     Kind { name: "floor", role: Role::Floor, version: &[], ends_connections: false, ..TIDEGATE };
 
 /// Everything that a plain run measures, in the order of the tables.
-pub(super) const KINDS: [Kind; 7] = [
+pub(crate) const KINDS: [Kind; 7] = [
     FLOOR,
     TIDEGATE,
     Kind { ends_connections: true, ..peer("nginx", "nginx.conf", &["-v"]) },
@@ -67,7 +67,7 @@ const TOOLS: [Tool; 5] = [
 ];
 
 /// The programs behind these servers; our own are built, not installed.
-pub(super) fn tools_of(kinds: &[Kind]) -> Vec<Tool> {
+pub(crate) fn tools_of(kinds: &[Kind]) -> Vec<Tool> {
     TOOLS.into_iter().filter(|tool| kinds.iter().any(|kind| kind.name == tool.name)).collect()
 }
 
@@ -90,31 +90,33 @@ const UNLIMITED_REQUESTS: u32 = 65_535;
 
 /// How the servers of one run are set up.
 #[derive(Clone)]
-pub(super) struct Setup<'a> {
-    pub(super) context: &'a Context,
+pub(crate) struct Setup<'a> {
+    pub(crate) context: &'a Context,
     /// Holds the folder of files, `root`, and one folder for each server.
-    pub(super) scratch: &'a Path,
+    pub(crate) scratch: &'a Path,
     /// The build of `--binary`.
-    pub(super) binary: Option<PathBuf>,
-    pub(super) access_log: bool,
+    pub(crate) binary: Option<PathBuf>,
+    pub(crate) access_log: bool,
     /// Requests on one connection, where a server has such a limit; `None` for as many as it allows.
-    pub(super) requests: Option<u32>,
+    pub(crate) requests: Option<u32>,
+    /// Flags of tidegate in place of those of a plain run; where it listens and what it serves is added.
+    pub(crate) flags: Option<Vec<String>>,
     /// Whether they share one core.
-    pub(super) pinned: bool,
+    pub(crate) pinned: bool,
 }
 
 /// A server that answers.
 #[derive(Debug)]
-pub(super) struct Server {
-    pub(super) kind: Kind,
-    pub(super) port: u16,
-    pub(super) process: Process,
+pub(crate) struct Server {
+    pub(crate) kind: Kind,
+    pub(crate) port: u16,
+    pub(crate) process: Process,
     folder: PathBuf,
 }
 
 impl Server {
     /// Starts a server and waits until it answers. An `Err` says what it said.
-    pub(super) fn start(setup: &Setup<'_>, kind: Kind) -> Result<Self, String> {
+    pub(crate) fn start(setup: &Setup<'_>, kind: Kind) -> Result<Self, String> {
         let problem = |error: io::Error| format!("{}: {error}", kind.name);
         let folder = setup.scratch.join(kind.name.replace([',', ' '], "-"));
         fs::create_dir_all(&folder).map_err(problem)?;
@@ -133,7 +135,7 @@ impl Server {
     }
 
     /// Empties what the server has logged so far, which would be gigabytes at the end of a run.
-    pub(super) fn forget_logs(&self) {
+    pub(crate) fn forget_logs(&self) {
         for name in [ACCESS_LOG, OUTPUT] {
             // One that is not there is as good as empty.
             let log = fs::OpenOptions::new().write(true).open(self.folder.join(name));
@@ -155,11 +157,11 @@ impl Server {
 
 impl<'a> Setup<'a> {
     /// A plain run: one core for all servers, no log, no limit of requests.
-    pub(super) fn new(context: &'a Context, scratch: &'a Path) -> Self {
-        Self { context, scratch, binary: None, access_log: false, requests: None, pinned: true }
+    pub(crate) fn new(context: &'a Context, scratch: &'a Path) -> Self {
+        Self { context, scratch, binary: None, access_log: false, requests: None, flags: None, pinned: true }
     }
 
-    pub(super) fn program(&self, kind: Kind) -> Option<PathBuf> {
+    pub(crate) fn program(&self, kind: Kind) -> Option<PathBuf> {
         match kind.role {
             Role::Floor => Some(self.context.target.join("bench/release/floor")),
             Role::Variant if kind == TIDEGATE_B => self.binary.clone(),
@@ -169,7 +171,7 @@ impl<'a> Setup<'a> {
     }
 
     /// The version as the program itself says it; empty where it has none.
-    pub(super) fn version(&self, kind: Kind) -> String {
+    pub(crate) fn version(&self, kind: Kind) -> String {
         let Some(program) = self.program(kind).filter(|_| !kind.version.is_empty()) else {
             return String::new();
         };
@@ -209,13 +211,16 @@ impl<'a> Setup<'a> {
     ) -> &'c mut Command {
         // No variable of the developer's shell may change what is measured.
         command.env_clear();
-        let requests = self.requests.unwrap_or(0).to_string();
-        command.args(["--port", &port.to_string(), "--max-requests", &requests, "--keep-alive", "300s"]);
-        command.args(["--max-connections", "18000"]);
+        command.args(["--port", &port.to_string()]);
         command.arg("--root").arg(self.scratch.join("root")).arg("--uploads").arg(folder.join("uploads"));
         if self.pinned {
             command.args(["--workers", "1"]);
         }
+        if let Some(flags) = &self.flags {
+            return command.args(flags);
+        }
+        let requests = self.requests.unwrap_or(0).to_string();
+        command.args(["--max-requests", &requests, "--keep-alive", "300s", "--max-connections", "18000"]);
         if self.access_log && kind != TIDEGATE_QUIET {
             command.args(["--access-log", "combined", "--log-file"]).arg(folder.join(ACCESS_LOG))
         } else {

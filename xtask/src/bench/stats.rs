@@ -24,7 +24,7 @@ pub(super) fn ratio(over: &[f64], under: &[f64]) -> Option<Spread> {
 }
 
 /// The value below which this share of `sorted` lies, between two of them where it falls there.
-pub(super) fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
+pub(crate) fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)? as f64;
     let at = share * last;
     let below = *sorted.get(whole(at.floor()))?;

@@ -144,7 +144,7 @@ table! {
         help: "Open connections of one client (IPv6: /64), 0 to 1000000; 0 for no limit; beyond it 429" }
     RATE_LIMIT { name: "rate-limit", value: "RATE[:BURST]|off", shape: Shape::Text, default: Some("100/s:200"),
         key: "limits.rate_limit",
-        help: "Requests of one client (IPv6: /64) per s, m or h, and at once; beyond it 429" }
+        help: "Requests of one client (IPv6: /64) per s, m or h; beyond it 429" }
     LIMIT_LOOPBACK { name: "limit-loopback", shape: Shape::Switch, key: "limits.limit_loopback",
         help: "Limit clients on this machine like any other; by default local operators are exempt" }
     BANS { name: "bans", value: "MODE", shape: Shape::Text, default: Some("shadow"), key: "limits.bans",

@@ -157,13 +157,12 @@ impl Text {
 
     fn push(&mut self, part: &[u8]) {
         let start = usize::from(self.length);
-        let room = self.bytes.get_mut(start..).unwrap_or_default();
-        let taken = part.len().min(room.len());
-        for (slot, byte) in room.iter_mut().zip(part) {
-            *slot = *byte;
+        let end = TEXT.min(start + part.len());
+        if let (Some(room), Some(kept)) = (self.bytes.get_mut(start..end), part.get(..end - start)) {
+            room.copy_from_slice(kept);
         }
-        self.cut |= taken < part.len();
-        self.length = u8::try_from(start + taken).unwrap_or(u8::MAX);
+        self.cut |= end - start < part.len();
+        self.length = u8::try_from(end).unwrap_or(u8::MAX);
     }
 }
 

@@ -1,0 +1,133 @@
+//! The one that floods: requests without pause, and connections by the thousand.
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::bench::http::{self, Client};
+
+/// Where all of it comes from.
+const SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
+/// Connections that ask without pause, each the next as soon as it is answered.
+const CONNECTIONS: usize = 4;
+
+/// A server that is slow to refuse gets so many times as long before the storm is ended unfinished.
+const MOST_TIMES: u32 = 6;
+
+/// A connection that hears nothing in this time seems to be taken. Where that was wrong, a last look at all tells.
+const REFUSAL_WAIT: Duration = Duration::from_millis(50);
+
+/// So many that seem taken in a row are a sign of free seats; the next ones are then not waited for.
+const TAKEN_IN_A_ROW: usize = 10;
+
+/// No crowd is let in for longer.
+const CROWD_LIMIT: Duration = Duration::from_secs(60);
+
+/// What the requests got.
+#[derive(Debug, Default)]
+pub(super) struct Storm {
+    /// From the first request to the last answer.
+    pub(super) took: Duration,
+    pub(super) admitted: u64,
+    /// How long each 429 or 503 took.
+    pub(super) refused: Vec<Duration>,
+}
+
+/// What the connections got.
+#[derive(Debug, Default)]
+pub(super) struct Crowd {
+    pub(super) opened: usize,
+    /// How long each 429 or 503 took, from the connect.
+    pub(super) refused: Vec<Duration>,
+}
+
+/// Asks until `requests` are done and `seconds` are over. An `Err` names an answer that is neither yes nor no.
+pub(super) fn storm(port: u16, requests: u64, seconds: u64) -> Result<Storm, String> {
+    let begun = Instant::now();
+    let least = Duration::from_secs(seconds);
+    let done = AtomicU64::new(0);
+    let goes_on = || {
+        let more = done.fetch_add(1, Ordering::Relaxed) < requests || begun.elapsed() < least;
+        more && begun.elapsed() < least * MOST_TIMES
+    };
+    let mut storm = Storm::default();
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..CONNECTIONS).map(|_| scope.spawn(|| ask(port, &goes_on))).collect();
+        for client in clients {
+            let one = client.join().map_err(|_| "a flooding client panicked".to_owned())??;
+            storm.admitted += one.admitted;
+            storm.refused.extend(one.refused);
+        }
+        Ok::<(), String>(())
+    })?;
+    storm.took = begun.elapsed();
+    Ok(storm)
+}
+
+fn ask(port: u16, goes_on: &impl Fn() -> bool) -> Result<Storm, String> {
+    let problem = |error: io::Error| format!("the flood could not go on: {error}");
+    let mut storm = Storm::default();
+    let mut client = Client::connect_from(SOURCE, port).map_err(problem)?;
+    while goes_on() {
+        let begun = Instant::now();
+        let answer = client.get("/small.bin", &[]).map_err(problem)?;
+        match answer.status {
+            200 => storm.admitted += 1,
+            429 | 503 => storm.refused.push(begun.elapsed()),
+            other => return Err(format!("an answer of {other} in the flood")),
+        }
+        if !answer.persistent {
+            client = Client::connect_from(SOURCE, port).map_err(problem)?;
+        }
+    }
+    Ok(storm)
+}
+
+/// Opens `count` connections, begins a request on each so that none of them is idle, and keeps those that are taken.
+/// The server has `seats` for them.
+pub(super) fn crowd(port: u16, count: usize, seats: usize) -> Crowd {
+    let mut crowd = Crowd::default();
+    let mut kept: Vec<(Instant, TcpStream)> = Vec::new();
+    let (mut unwatched, mut taken_in_a_row) = (seats, 0);
+    let begun = Instant::now();
+    while crowd.opened < count && begun.elapsed() < CROWD_LIMIT {
+        let opening = Instant::now();
+        let Ok(mut stream) = begin_request(port) else { break };
+        crowd.opened += 1;
+        if unwatched == 0 && refuses(&mut stream) {
+            crowd.refused.push(opening.elapsed());
+            taken_in_a_row = 0;
+            continue;
+        }
+        kept.push((opening, stream));
+        taken_in_a_row += usize::from(unwatched == 0);
+        unwatched = unwatched.saturating_sub(1);
+        if taken_in_a_row == TAKEN_IN_A_ROW {
+            (unwatched, taken_in_a_row) = (seats, 0);
+        }
+    }
+    for (opening, mut stream) in kept {
+        let told = stream.set_nonblocking(true).is_ok() && refuses(&mut stream);
+        crowd.refused.extend(told.then(|| opening.elapsed()));
+    }
+    crowd
+}
+
+/// A new connection on which half a head was sent.
+fn begin_request(port: u16) -> io::Result<TcpStream> {
+    let mut stream = http::connect_from(SOURCE, port)?;
+    stream.set_read_timeout(Some(REFUSAL_WAIT))?;
+    stream.write_all(b"GET / HTTP/1.1\r\n")?;
+    Ok(stream)
+}
+
+/// Whether the server says 429 or 503 within the time that `stream` waits.
+fn refuses(stream: &mut TcpStream) -> bool {
+    let mut answer = [0; 64];
+    let read = stream.read(&mut answer).unwrap_or(0);
+    let told = answer.get(..read).unwrap_or_default();
+    told.starts_with(b"HTTP/1.1 429 ") || told.starts_with(b"HTTP/1.1 503 ")
+}

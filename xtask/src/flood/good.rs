@@ -1,0 +1,88 @@
+//! Good clients: each has an address of its own and asks less than it may.
+
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use std::{io, thread};
+
+use crate::bench::http::Client;
+use crate::bench::stats;
+
+/// So many, at half of the rate that a client may have.
+const CLIENTS: u8 = 8;
+const PERIOD: Duration = Duration::from_millis(20);
+
+/// A client comes back with a new connection after so many requests: that, too, must go well.
+const REQUESTS: usize = 5;
+
+/// What all of them got.
+#[derive(Debug, Default)]
+pub(super) struct Good {
+    pub(super) times: Vec<Duration>,
+    pub(super) failed: u64,
+}
+
+/// What they get while `act` goes on.
+pub(super) fn during<T>(port: u16, act: impl FnOnce() -> T) -> Result<(T, Good), String> {
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let over = &over;
+        let sources = (1..=CLIENTS).map(|number| Ipv4Addr::new(127, 0, 1, number));
+        let clients: Vec<_> = sources.map(|source| scope.spawn(move || ask(source, port, over))).collect();
+        let outcome = act();
+        over.store(true, Ordering::Relaxed);
+        let mut good = Good::default();
+        for client in clients {
+            let one = client.join().map_err(|_| "a good client panicked")?;
+            good.times.extend(one.times);
+            good.failed += one.failed;
+        }
+        Ok((outcome, good))
+    })
+}
+
+fn ask(source: Ipv4Addr, port: u16, over: &AtomicBool) -> Good {
+    let mut good = Good::default();
+    let mut client = None;
+    let mut next = Instant::now();
+    while !over.load(Ordering::Relaxed) {
+        if good.times.len().is_multiple_of(REQUESTS) {
+            client = None;
+        }
+        let begun = Instant::now();
+        match once(&mut client, source, port) {
+            Ok(200) => good.times.push(begun.elapsed()),
+            _ => {
+                good.failed += 1;
+                client = None;
+            }
+        }
+        // Who was kept waiting does not catch up: that would be a rate of its own.
+        next = (next + PERIOD).max(Instant::now());
+        thread::sleep(next.saturating_duration_since(Instant::now()));
+    }
+    good
+}
+
+/// The status of one request, on a new connection where there is none.
+fn once(client: &mut Option<Client>, source: Ipv4Addr, port: u16) -> io::Result<u16> {
+    let connected = match client.take() {
+        Some(connected) => connected,
+        None => Client::connect_from(source, port)?,
+    };
+    let answer = client.insert(connected).get("/small.bin", &[])?;
+    Ok(answer.status)
+}
+
+impl Good {
+    pub(super) fn p99(&self) -> Option<Duration> {
+        quantile(&self.times, 0.99)
+    }
+}
+
+/// The time below which this share of all lies; `None` where there is none.
+pub(super) fn quantile(times: &[Duration], share: f64) -> Option<Duration> {
+    let mut seconds: Vec<f64> = times.iter().map(Duration::as_secs_f64).collect();
+    seconds.sort_by(f64::total_cmp);
+    stats::quantile(&seconds, share).map(Duration::from_secs_f64)
+}
