@@ -170,7 +170,7 @@ fn admin_page<'b>(
         Page::Asset(name) => dashboard::asset(name),
         Page::Lift => {
             site.access.admit_change(request)?;
-            return dashboard::lift(&site.guard, request);
+            return dashboard::lift(&site.guard, request, arrival.now);
         }
         Page::Nothing => Err(Reject::not_found()),
     };

@@ -141,7 +141,7 @@ table! {
         key: "limits.max_connections", help: "Open connections in all, 0 to 1000000; 0 for no limit" }
     MAX_CONNECTIONS_PER_IP { name: "max-connections-per-ip", value: "N", shape: Shape::Number, default: Some("256"),
         key: "limits.max_connections_per_ip",
-        help: "Open connections of one client (IPv6: /64), 0 to 1000000; 0 for no limit; beyond it 429" }
+        help: "Open connections of one client (IPv6: /64), 0 for no limit; beyond it 429" }
     RATE_LIMIT { name: "rate-limit", value: "RATE[:BURST]|off", shape: Shape::Text, default: Some("100/s:200"),
         key: "limits.rate_limit",
         help: "Requests of one client (IPv6: /64) per s, m or h; beyond it 429" }
@@ -150,7 +150,7 @@ table! {
     BANS { name: "bans", value: "MODE", shape: Shape::Text, default: Some("shadow"), key: "limits.bans",
         help: "Clients that attack: off, shadow (only say who would be banned) or on (403)" }
     BAN_TIME { name: "ban-time", value: "DURATION", default: Some("10m"), key: "limits.ban_time",
-        help: "How long a first ban lasts, 1s to 24h; each further one twice as long, up to 24h" }
+        help: "How long a first ban lasts, 1s to 24h; each further one twice as long" }
     MAX_REQUESTS { name: "max-requests", value: "N", shape: Shape::Number, default: Some("100"),
         key: "limits.max_requests", help: "Requests on one connection; 0 for no limit" }
     KEEP_ALIVE { name: "keep-alive", value: "DURATION", default: Some("30s"), key: "limits.keep_alive",

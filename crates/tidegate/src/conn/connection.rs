@@ -186,8 +186,9 @@ impl Connection {
         self.now = self.local.clock.at(ended);
         self.local.recorder.record(exchange, ended, self.now);
         if exchange.refusal.is_some() {
-            let seen = self.local.site().guard.witness(exchange, self.now);
-            self.local.recorder.suspect(exchange, &seen, self.now);
+            let wall = self.local.recorder.wall_time(ended);
+            let seen = self.local.site().guard.witness(exchange, wall, self.now);
+            self.local.recorder.suspect(exchange, &seen, wall, self.now);
         }
     }
 }

@@ -1,17 +1,20 @@
 //! What is held against clients, over all workers and reloads; and the rules of the present settings by which it is.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use super::bans::BanBook;
+use super::bans::{Ban, BanBook, BanInfo, Outcome, Policy};
 use super::identity::{Client, Identity};
+use super::offence::{Offence, OffenceKind};
 use super::rate::{Rate, RateTable, Verdict};
 use super::rate_fields;
 use super::scan::Misses;
 use crate::clock::Millis;
-use crate::config::{BanMode, RateLimit, Settings};
+use crate::config::{RateLimit, Settings};
 use crate::exchange::Exchange;
 use crate::http::explain::Offence as Counts;
 use crate::http::reject::Extra;
+use crate::http::response::Refusal;
 use crate::http::{Code, Reject};
 use crate::net::cidr::CidrSet;
 
@@ -39,7 +42,7 @@ pub struct Guard {
     /// What is held against whom.
     pub ledger: Arc<Ledger>,
     rate: Option<(Rate, RateLimit)>,
-    mode: BanMode,
+    policy: Policy,
     never: [CidrSet; 2],
 }
 
@@ -49,7 +52,7 @@ pub struct Suspicion {
     /// It asked for too much that is not there.
     pub scans: bool,
     /// It was banned for this, or would have been.
-    pub banned: Option<super::bans::Ban>,
+    pub banned: Option<Ban>,
 }
 
 impl Ledger {
@@ -73,7 +76,7 @@ impl Guard {
             max_connections: settings.clients.max_connections,
             ledger,
             rate: settings.clients.rate.map(|limit| (Rate::new(&limit), limit)),
-            mode: settings.bans.mode,
+            policy: Policy { mode: settings.bans.mode, first: settings.bans.time },
             never: [settings.bans.never.clone(), settings.admin.allow.clone()],
         }
     }
@@ -87,40 +90,69 @@ impl Guard {
         if self.identity.exempts(client) {
             return Ok(());
         }
-        if self.mode == BanMode::On && self.ledger.bans.is_banned(client.key, now) {
-            return Err(self.banned(client, now));
+        if let Some(ban) = self.ledger.bans.check(client.key, now)
+            && self.policy.refuses(&ban)
+            && self.may_ban(client)
+        {
+            return Err(banned(&ban));
         }
         let Some((rate, limit)) = &self.rate else { return Ok(()) };
-        match self.ledger.rates.take(client.key, now.0.saturating_mul(1_000_000), rate) {
+        match self.ledger.rates.take(client.key, nanos(now), rate) {
             Verdict::Allowed { .. } => Ok(()),
             limited @ Verdict::Limited { .. } => Err(rate_limited(rate, limit, &limited)),
         }
     }
 
     /// Notes the refusal of `exchange`, and whether it makes its client one to be banned.
-    pub fn witness(&self, exchange: &Exchange<'_>, now: Millis) -> Suspicion {
+    pub fn witness(&self, exchange: &Exchange<'_>, wall: SystemTime, now: Millis) -> Suspicion {
         let client = &exchange.client;
         let Some(refusal) = &exchange.refusal else { return Suspicion::default() };
         if self.identity.exempts(client) {
             return Suspicion::default();
         }
         let counts = Counts::of(refusal.code);
-        let scans = counts == Counts::InScans && self.ledger.misses.miss(client.key, now);
-        if self.mode == BanMode::Off || !(scans || counts == Counts::Each) || !self.may_ban(client) {
+        let scans = counts == Counts::InScans && self.ledger.misses.miss(client.key, nanos(now));
+        let kind = match refusal.event.and_then(OffenceKind::of) {
+            _ if scans => OffenceKind::Scan,
+            Some(kind) if counts == Counts::Each => kind,
+            _ => return Suspicion::default(),
+        };
+        if !self.may_ban(client) {
             return Suspicion { scans, banned: None };
         }
-        Suspicion { scans, banned: None }
+        let evidence = Offence::new(kind, wall, exchange.id, &evidence(exchange, refusal));
+        let banned = match self.ledger.bans.offend(client.key, evidence, &self.policy, now) {
+            Outcome::Banned(ban) => Some(ban),
+            Outcome::Nothing | Outcome::Scored => None,
+        };
+        Suspicion { scans, banned }
     }
 
     fn may_ban(&self, client: &Client) -> bool {
         let never = |address| self.never.iter().any(|networks| networks.contains(address));
         self.identity.may_ban(client) && !client.address.is_some_and(never)
     }
+}
 
-    #[cold]
-    fn banned(&self, client: &Client, now: Millis) -> Reject {
-        todo!()
+/// What was asked, and why that is refused, for whoever judges the ban later.
+fn evidence(exchange: &Exchange<'_>, refusal: &Refusal) -> String {
+    let why = refusal.evidence.as_deref().unwrap_or(refusal.code.row().title);
+    match exchange.line {
+        Some((method, target, _)) => format!("{method} {}: {why}", String::from_utf8_lossy(target)),
+        None => why.to_owned(),
     }
+}
+
+fn nanos(now: Millis) -> u64 {
+    now.0.saturating_mul(1_000_000)
+}
+
+#[cold]
+fn banned(ban: &BanInfo) -> Reject {
+    let seconds = rate_fields::seconds(ban.left);
+    Reject::new(Code::Banned, "This client is shut out for a while; Retry-After says for how long.")
+        .with(Extra::RetryAfter(u32::try_from(seconds).unwrap_or(u32::MAX)))
+        .seen(format!("banned for {} s more, for {}", seconds, ban.kind.name()))
 }
 
 #[cold]

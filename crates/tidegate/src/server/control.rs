@@ -14,8 +14,12 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::limits::bans::Format;
-use crate::limits::{ClientKey, Ledger};
+use crate::clock::Millis;
+use crate::handlers::overview::{Overview, snapshot};
+use crate::http::page::push;
+use crate::limits::ClientKey;
+use crate::limits::bans::{Ban, fail2ban, nftables};
+use crate::telemetry::escape::push_text;
 
 /// Longest request line.
 const LINE: usize = 256;
@@ -26,7 +30,7 @@ const CALLERS: usize = 8;
 
 /// What the socket can ask of the server.
 pub(super) struct Control {
-    pub(super) ledger: Arc<Ledger>,
+    pub(super) overview: Arc<Overview>,
 }
 
 impl Control {
@@ -68,16 +72,16 @@ impl Control {
     }
 
     fn obey(&self, line: &str) -> Result<String, String> {
-        let bans = &self.ledger.bans;
+        let (bans, now) = (&self.overview.parts.ledger.bans, self.overview.now());
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
-            ["bans", "export", format] => {
-                let format = Format::named(format).ok_or("unknown format")?;
-                Ok(bans.export(format))
-            }
+            ["bans", "list"] => Ok(table(&bans.list(now), now)),
+            ["bans", "export", "json"] => Ok(format!("{}\n", snapshot::ban_list(&self.overview, usize::MAX))),
+            ["bans", "export", "fail2ban"] => Ok(fail2ban(&bans.list(now), now)),
+            ["bans", "export", "nftables"] => Ok(nftables(&bans.list(now), now)),
             ["bans", "lift", client] => {
                 let key: ClientKey = client.parse().map_err(|_| format!("{client} is no address"))?;
-                if bans.lift(key) {
+                if bans.lift(key, now) {
                     log::info!("the ban of {key} was lifted by `tidegate bans`");
                     Ok(format!("{key} is no longer banned\n"))
                 } else {
@@ -87,4 +91,30 @@ impl Control {
             _ => Err("unknown request".to_owned()),
         }
     }
+}
+
+/// The bans for a person.
+fn table(bans: &[Ban], now: Millis) -> String {
+    if bans.is_empty() {
+        return "nobody is banned\n".to_owned();
+    }
+    let mut text =
+        format!("{:<26} {:<7} {:>9}  {:<9} {}\n", "CLIENT", "MODE", "LEFT", "FOR", "NEWEST EVIDENCE");
+    for ban in bans {
+        let mode = if ban.shadow { "shadow" } else { "on" };
+        let evidence = ban.evidence.first().map_or("", |offence| &offence.text);
+        let mut shown = Vec::new();
+        push_text(&mut shown, evidence.as_bytes());
+        push(
+            &mut text,
+            format_args!(
+                "{:<26} {mode:<7} {:>8}s  {:<9} {}\n",
+                ban.client.to_string(),
+                ban.left(now).as_secs(),
+                ban.kind.name(),
+                String::from_utf8_lossy(&shown)
+            ),
+        );
+    }
+    text
 }

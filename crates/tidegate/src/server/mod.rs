@@ -8,11 +8,12 @@
 
 mod capacity;
 mod control;
+mod state;
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -23,6 +24,8 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::control::Control;
+use self::state::State;
+use crate::clock::Millis;
 use crate::config::{Environment, Invocation, ListenAddr, Settings};
 use crate::conn::send_file::copied_end;
 use crate::handlers::files::codings::Codings;
@@ -72,6 +75,9 @@ pub enum StartError {
     /// The right to do so is missing.
     #[error("cannot listen on {0}: permission denied; ports below 1024 need root or CAP_NET_BIND_SERVICE")]
     Denied(ListenAddr),
+    /// The folder for what survives a restart cannot be used.
+    #[error("cannot use the state folder {}: {}", .0.display(), .1)]
+    State(PathBuf, io::Error),
     /// The system refuses something else.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
@@ -88,6 +94,8 @@ pub struct Server {
     log_thread: JoinHandle<()>,
     started: Instant,
     descriptors: Option<u64>,
+    /// What survives a restart.
+    state: Option<State>,
     /// Where `tidegate bans` comes in, until somebody listens there.
     control: Option<UnixListener>,
     _socket_files: SocketFiles,
@@ -137,6 +145,10 @@ impl Server {
         let (pool, budget) = (Pool::start(settings.server.threads, settings.server.queue)?, Budget::new());
         let (admission, draining) = (Admission::new(cap), Draining::default());
         let ledger = Arc::new(Ledger::new());
+        let state = settings.server.state.as_ref().map(|folder| {
+            State::open(folder, &ledger, Millis(0)).map_err(|error| StartError::State(folder.clone(), error))
+        });
+        let state = state.transpose()?;
         let notes = Notes::of(settings.server.workers);
         let parts = Parts {
             board: Board::new(
@@ -176,6 +188,7 @@ impl Server {
             log_thread,
             started,
             descriptors,
+            state,
             control,
             _socket_files: socket_files,
         };
@@ -217,8 +230,8 @@ impl Server {
     /// Lets `tidegate bans` in, where the settings say so.
     fn open_control(&mut self) -> io::Result<()> {
         let Some(bound) = self.control.take() else { return Ok(()) };
-        let ledger = Arc::clone(&self.services.ledger);
-        tokio::task::spawn_local(Control { ledger }.serve(bound)?);
+        let overview = Arc::clone(&self.services.overview);
+        tokio::task::spawn_local(Control { overview }.serve(bound)?);
         Ok(())
     }
 
@@ -238,12 +251,23 @@ impl Server {
                         log::error!("a worker ended, and a server without it would answer some clients only");
                         return ExitCode::from(COULD_NOT_START);
                     }
-                    self.services.overview.tick();
+                    self.tick();
                 }
                 _ = status.tick() => finished = self.tell_status(finished),
             }
         };
         self.drain(asked_by, signals).await
+    }
+
+    /// What is done once a second.
+    fn tick(&self) {
+        let (overview, ledger) = (&self.services.overview, &self.services.ledger);
+        overview.tick();
+        let now = overview.now();
+        ledger.bans.expire(now);
+        if let Some(state) = &self.state {
+            state.save_soon(&self.services.pool, now);
+        }
     }
 
     /// Reads the configuration anew and takes it over whole, or not at all.
@@ -347,6 +371,9 @@ impl Server {
     fn finish(self, code: ExitCode) {
         if code == ExitCode::SUCCESS {
             self.services.pool.shut_down(Instant::now() + LAST_WORK);
+        }
+        if let Some(state) = &self.state {
+            state.save(self.services.overview.now());
         }
         let totals = self.services.overview.parts.board.totals();
         let peak = self.admission.connections().1;

@@ -23,7 +23,7 @@ use crate::limits::ClientKey;
 use crate::sync::lock;
 
 /// Lines on clients, metered for all workers together.
-pub type SharedMeter = Arc<Mutex<Meter<ClientKey>>>;
+pub(super) type SharedMeter = Arc<Mutex<Meter<ClientKey>>>;
 
 /// Tells of one worker's refusals.
 #[derive(Debug)]

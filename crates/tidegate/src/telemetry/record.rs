@@ -123,7 +123,7 @@ impl Recorder {
     }
 
     /// What the wall clock showed at `ended`, which is now.
-    fn wall_time(&self, ended: Instant) -> SystemTime {
+    pub fn wall_time(&self, ended: Instant) -> SystemTime {
         self.wall.get().at(ended).unwrap_or_else(|| {
             let now = SystemTime::now();
             self.wall.set(Wall::asked(ended, now));
@@ -139,15 +139,14 @@ impl Recorder {
     }
 
     /// Tells what the refusal of `exchange` made of its client.
-    pub fn suspect(&self, exchange: &Exchange<'_>, suspicion: &Suspicion, now: Millis) {
-        let wall = self.wall_time(Instant::now());
+    pub fn suspect(&self, exchange: &Exchange<'_>, suspicion: &Suspicion, wall: SystemTime, now: Millis) {
         if suspicion.scans {
             self.tally.event(Event::Scan);
             self.alarm.noticed(exchange, Event::Scan, "many requests for what is not there", wall, now);
         }
         if let Some(ban) = &suspicion.banned {
             self.tally.event(Event::Ban);
-            self.alarm.noticed(exchange, Event::Ban, &ban.to_string(), wall, now);
+            self.alarm.noticed(exchange, Event::Ban, &ban.describe(now), wall, now);
         }
     }
 

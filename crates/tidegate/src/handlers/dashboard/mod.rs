@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::Answer;
 use super::overview::{Overview, snapshot};
+use crate::clock::Millis;
 use crate::http::request::Name;
 use crate::http::response::{Body, Fields};
 use crate::http::{Code, Reject, Reply, Request, Response};
@@ -50,7 +51,7 @@ const LIFT_BODY: u64 = 1024;
 /// # Errors
 /// `not_json` and `length_required` as for an upload; `invalid_json` where the body names no client, `not_found` where that one is not
 /// banned.
-pub fn lift<'b>(guard: &'b Guard, request: &Request<'b>) -> Result<Answer<'b>, Reject> {
+pub fn lift<'b>(guard: &'b Guard, request: &Request<'b>, now: Millis) -> Result<Answer<'b>, Reject> {
     if request.body == http1::BodyLength::None {
         return Err(Reject::new(Code::LengthRequired, "The body names the client."));
     }
@@ -60,7 +61,7 @@ pub fn lift<'b>(guard: &'b Guard, request: &Request<'b>) -> Result<Answer<'b>, R
     if !kind.eq_ignore_ascii_case(b"application/json") {
         return Err(Reject::new(Code::NotJson, "The body names the client, as JSON."));
     }
-    let then = |body: Vec<u8>| Reply::Now(lifted(guard, &body));
+    let then = move |body: Vec<u8>| Reply::Now(lifted(guard, &body, now));
     Ok(Reply::AfterBody { limit: LIFT_BODY, then: Box::new(then) })
 }
 
@@ -71,13 +72,13 @@ struct Asked {
     client: String,
 }
 
-fn lifted(guard: &Guard, body: &[u8]) -> Result<Response, Reject> {
+fn lifted(guard: &Guard, body: &[u8], now: Millis) -> Result<Response, Reject> {
     let asked: Option<ClientKey> =
         serde_json::from_slice::<Asked>(body).ok().and_then(|asked| asked.client.parse().ok());
     let Some(client) = asked else {
         return Err(Reject::new(Code::InvalidJson, "The body is {\"client\":\"ADDRESS\"}."));
     };
-    if !guard.ledger.bans.lift(client) {
+    if !guard.ledger.bans.lift(client, now) {
         return Err(Reject::new(Code::NotFound, "This client is not banned."));
     }
     log::info!("the ban of {client} was lifted from the dashboard");

@@ -134,7 +134,7 @@ impl Overview {
         let Parts { board, pool, admission, ledger, budget, writer, .. } = &self.parts;
         let (totals, usage, status) = (board.totals(), self.usage(), pool.status());
         let reload = *lock(&self.reload);
-        let (shadow, on) = ledger.bans.counts();
+        let (on, shadow) = ledger.bans.count(self.now());
         families(&Readings {
             totals: &totals,
             process: &usage,
@@ -182,7 +182,8 @@ impl Overview {
         self.parts.board.verdict(self.now(), standing)
     }
 
-    fn now(&self) -> Millis {
+    /// Now, by the clock of all limits.
+    pub fn now(&self) -> Millis {
         let since = self.parts.zero.elapsed().as_millis();
         Millis(u64::try_from(since).unwrap_or(u64::MAX))
     }
@@ -203,6 +204,10 @@ impl Overview {
 
 /// Milliseconds since 1970.
 fn unix_millis() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    unix_of(SystemTime::now())
+}
+
+fn unix_of(moment: SystemTime) -> u64 {
+    let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

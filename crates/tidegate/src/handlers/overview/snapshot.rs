@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
-use super::{Overview, unix_millis};
+use super::{Overview, unix_millis, unix_of};
 use crate::config::BanMode;
 use crate::http::explain::Explanation;
 use crate::http::reject::{Code, Event};
@@ -171,7 +171,11 @@ fn offender(overview: &Overview, offender: &Offender<ClientKey>) -> Value {
     let kinds = Event::ALL.iter().zip(offender.events).filter(|(_, count)| *count > 0);
     let events: Map<String, Value> =
         kinds.map(|(kind, count)| (kind.name().to_owned(), json!(count))).collect();
-    let banned = overview.parts.ledger.bans.standing(offender.client);
+    let banned = match overview.parts.ledger.bans.check(offender.client, overview.now()) {
+        None => "no",
+        Some(ban) if ban.shadow => "shadow",
+        Some(_) => "yes",
+    };
     json!({
         "client": offender.client.to_string(), "refusals": offender.refusals, "events": events,
         "last_seen": overview.unix(offender.last_seen), "banned": banned,
@@ -206,18 +210,26 @@ fn bans(overview: &Overview, mode: BanMode) -> Value {
         BanMode::Shadow => "shadow",
         BanMode::On => "on",
     };
-    let list = overview.parts.ledger.bans.list();
-    json!({"mode": mode, "count": list.len(), "list": list.iter().take(BANS).map(ban).collect::<Vec<_>>()})
+    let (on, shadow) = overview.parts.ledger.bans.count(overview.now());
+    json!({"mode": mode, "count": on + shadow, "list": ban_list(overview, BANS)})
 }
 
-fn ban(ban: &Ban) -> Value {
+/// The bans that end last, at most so many.
+pub fn ban_list(overview: &Overview, most: usize) -> Value {
+    let list = overview.parts.ledger.bans.list(overview.now());
+    list.iter().take(most).map(|one| ban(overview, one)).collect()
+}
+
+fn ban(overview: &Overview, ban: &Ban) -> Value {
     let evidence = ban.evidence.iter().map(|offence| {
         json!({
-            "at": offence.at, "kind": offence.kind.name(), "text": offence.text, "id": format!("{:016x}", offence.id),
+            "at": unix_of(offence.at), "kind": offence.kind.name(), "text": offence.text,
+            "id": format!("{:016x}", offence.id),
         })
     });
+    let left = u64::try_from(ban.left(overview.now()).as_millis()).unwrap_or(u64::MAX);
     json!({
-        "client": ban.client.to_string(), "since": ban.since, "until": ban.until, "shadow": ban.shadow,
-        "times": ban.times, "reason": ban.reason.name(), "evidence": evidence.collect::<Vec<_>>(),
+        "client": ban.client.to_string(), "since": unix_of(ban.since), "until": unix_millis().saturating_add(left),
+        "shadow": ban.shadow, "times": ban.times, "reason": ban.kind.name(), "evidence": evidence.collect::<Vec<_>>(),
     })
 }

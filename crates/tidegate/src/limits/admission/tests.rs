@@ -224,7 +224,7 @@ mod scheduled {
     use super::*;
     use crate::sync::thread;
 
-    const SCHEDULES: usize = 20_000;
+    const SCHEDULES: usize = 10_000;
 
     fn client() -> ClientKey {
         ClientKey::UNIX
