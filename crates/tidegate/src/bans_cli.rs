@@ -18,7 +18,7 @@ pub fn run(settings: &Settings, request: &BansRequest) -> ExitCode {
         );
     };
     let line = match request {
-        BansRequest::List => "bans list".to_owned(),
+        BansRequest::List => "bans export table".to_owned(),
         BansRequest::Lift(client) => format!("bans lift {client}"),
         BansRequest::Export(format) => format!("bans export {format}"),
     };

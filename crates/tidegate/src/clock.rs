@@ -93,6 +93,17 @@ impl Wall {
     }
 }
 
+/// What the wall clock shows, in milliseconds since 1970.
+pub fn unix_millis() -> u64 {
+    unix_of(SystemTime::now())
+}
+
+/// `moment` in milliseconds since 1970.
+pub fn unix_of(moment: SystemTime) -> u64 {
+    let since = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// A moment of the wall clock in UTC, split for file names and log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Utc {

@@ -5,7 +5,7 @@
 use crate::config::{self, Exit, Explain};
 use crate::demo::wrap;
 use crate::http::Code;
-use crate::http::explain::{Explanation, Offence};
+use crate::http::explain::{Counts, Explanation};
 use crate::http::page::push;
 
 /// Columns of text: a terminal's eighty.
@@ -105,10 +105,10 @@ fn done(code: Code) -> String {
 }
 
 fn counted(code: Code) -> &'static str {
-    match Offence::of(code) {
-        Offence::Each => "Each one counts against its client.",
-        Offence::InScans => "Many in a short time count against their client, as a scan.",
-        Offence::Never => "It does not count against its client.",
+    match Counts::of(code) {
+        Counts::Each => "Each one counts against its client.",
+        Counts::InScans => "Many in a short time count against their client, as a scan.",
+        Counts::Never => "It does not count against its client.",
     }
 }
 

@@ -4,16 +4,34 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::config::{AccessFormat, ListenAddr, Settings, ThreadRange};
+use crate::config::{AccessFormat, BanMode, ListenAddr, Settings, ThreadRange};
 use crate::pool::Status;
 use crate::router::RESERVED;
+use crate::sandbox::Confined;
 use crate::site::lacks_a_name;
 use crate::telemetry::{Totals, tally::Upload};
 
 /// Says where the server listens, what it serves, and within which bounds.
-pub fn greet(settings: &Settings, at: &[ListenAddr], uploads: bool, cap: usize, descriptors: Option<u64>) {
-    log::info!("{}", block(settings, at, uploads, cap));
-    remark(settings, cap, descriptors);
+pub fn greet(settings: &Settings, scene: &Scene<'_>) {
+    log::info!("{}", block(settings, scene));
+    remark(settings, scene.cap, scene.descriptors);
+}
+
+/// What a start came to.
+#[derive(Clone, Copy, Debug)]
+pub struct Scene<'a> {
+    /// Where clients find the server.
+    pub at: &'a [ListenAddr],
+    /// Where operators do, if that is elsewhere.
+    pub backstage: Option<&'a ListenAddr>,
+    /// Whether uploads can be stored.
+    pub uploads: bool,
+    /// How the process is confined.
+    pub confined: &'a Confined,
+    /// Connections that there may be.
+    pub cap: usize,
+    /// The limit of open files, where it is known.
+    pub descriptors: Option<u64>,
 }
 
 /// Says what the operator should know of these settings, at start and after a reload.
@@ -56,22 +74,27 @@ fn is_hidden(settings: &Settings, name: &str) -> bool {
     !default_uploads && settings.files.root.join(name).symlink_metadata().is_ok()
 }
 
-fn block(settings: &Settings, at: &[ListenAddr], uploads: bool, cap: usize) -> String {
+fn block(settings: &Settings, scene: &Scene<'_>) -> String {
     let (server, limits) = (&settings.server, &settings.limits);
     let mut text = format!("tidegate {} is running\n", env!("CARGO_PKG_VERSION"));
     let mut row = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:<9} {value}");
     };
-    for addr in at {
+    for addr in scene.at {
         row("url", url(addr));
     }
     row("root", shown(&settings.files.root));
-    let folder = settings.uploads.dir.clone().unwrap_or_else(|| settings.files.root.join("uploads"));
-    row("uploads", if uploads { shown(&folder) } else { "refused (see the line above)".into() });
+    row(
+        "uploads",
+        if scene.uploads { shown(&settings.uploads_folder()) } else { "refused (see the line above)".into() },
+    );
     row("workers", format!("{} event loops", server.workers));
     row("pool", format!("{}, queue {}", threads(server.threads), server.queue));
     let requests = limits.max_requests.map_or("unlimited".into(), |max| max.to_string());
-    row("limits", format!("{cap} connections, {requests} requests each, idle {:?}", limits.keep_alive));
+    row(
+        "limits",
+        format!("{} connections, {requests} requests each, idle {:?}", scene.cap, limits.keep_alive),
+    );
     row(
         "",
         format!(
@@ -83,7 +106,13 @@ fn block(settings: &Settings, at: &[ListenAddr], uploads: bool, cap: usize) -> S
             size(limits.body_memory)
         ),
     );
+    row("clients", clients(settings));
+    row("operators", operators(scene));
     row("logs", logs(settings));
+    row("sandbox", scene.confined.to_string());
+    if let Some(user) = &server.user {
+        row("user", user.clone());
+    }
     text.truncate(text.trim_end().len());
     text
 }
@@ -91,6 +120,28 @@ fn block(settings: &Settings, at: &[ListenAddr], uploads: bool, cap: usize) -> S
 fn threads(range: ThreadRange) -> String {
     let (least, most) = (range.least(), range.most());
     if range.is_fixed() { format!("{most} threads") } else { format!("{least} to {most} threads") }
+}
+
+/// What one client may do.
+fn clients(settings: &Settings) -> String {
+    let clients = &settings.clients;
+    let rate = clients.rate.map_or("no rate limit".to_owned(), |rate| rate.described());
+    let connections = clients
+        .max_connections
+        .map_or("unlimited connections".to_owned(), |most| format!("{most} connections"));
+    let bans = match settings.bans.mode {
+        BanMode::Off => "no bans",
+        BanMode::Shadow => "bans in shadow",
+        BanMode::On => "bans on",
+    };
+    let local = if clients.limit_loopback { "" } else { "; local operators are exempt" };
+    format!("{rate}, {connections}, {bans}{local}")
+}
+
+/// Where operators look.
+fn operators(scene: &Scene<'_>) -> String {
+    let at = scene.backstage.or(scene.at.iter().find(|at| matches!(at, ListenAddr::Tcp(_))));
+    format!("{}security-dashboard, /metrics, /status", at.map_or("/".to_owned(), url))
 }
 
 /// The address as a client types it.

@@ -26,6 +26,7 @@ pub mod pipeline;
 pub mod pool;
 pub mod random;
 pub mod router;
+pub mod sandbox;
 pub mod server;
 pub mod site;
 pub mod store;

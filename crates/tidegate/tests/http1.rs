@@ -100,7 +100,7 @@ fn h1_1_a_method_that_is_no_token_is_400() {
 fn h1_1_head_is_get_without_the_body() {
     let server = server();
     for target in
-        ["/", "/sub/", "/sub", "/missing", "/healthz", "/readyz", "/%zz", "/..", "/uploads/x", "/metrics"]
+        ["/", "/sub/", "/sub", "/missing", "/healthz", "/readyz", "/%zz", "/..", "/uploads/x", "/status/x"]
     {
         for accept in ["*/*", "text/html"] {
             let get = server.request(&format!("GET {target} HTTP/1.1\r\nAccept: {accept}\r\n"), b"");

@@ -236,7 +236,7 @@ fn arg(flag: &'static Flag) -> Arg {
         .help_heading(heading.map(|(_, heading)| *heading));
     let arg = if flag.name == LISTEN.name { arg.conflicts_with_all([PORT.name, HOST.name]) } else { arg };
     match flag.shape {
-        Shape::Switch => arg.action(ArgAction::SetTrue),
+        Shape::Switch | Shape::OffSwitch => arg.action(ArgAction::SetTrue),
         Shape::List => arg.action(ArgAction::Append).value_name(flag.value),
         _ => arg.action(ArgAction::Set).value_name(flag.value),
     }
@@ -292,6 +292,7 @@ fn give(flag: &'static Flag, id: &str, written: String, matches: &ArgMatches) ->
     {
         let texts: Vec<String> = match flag.shape {
             Shape::Switch => vec!["true".to_owned()],
+            Shape::OffSwitch => vec!["false".to_owned()],
             _ => matches.get_many::<String>(id)?.cloned().collect(),
         };
         let place = Place::Flag(written);

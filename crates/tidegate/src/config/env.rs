@@ -91,9 +91,19 @@ fn give(flag: &'static Flag, name: &str, text: &OsStr) -> Result<Given, ConfigEr
     };
     let values = match flag.shape {
         Shape::List => text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(value).collect(),
+        Shape::OffSwitch => vec![value(opposite(text))],
         _ => vec![value(text)],
     };
     Ok(Given { flag, layer: Layer::Environment, values })
+}
+
+/// What a variable called `NO_…` says of what it turns off; anything else is for `resolve` to refuse.
+fn opposite(text: &str) -> &str {
+    match text {
+        "true" | "1" => "false",
+        "false" | "0" => "true",
+        other => other,
+    }
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ impl<'a> Document<'a> {
         let text = match (flag.shape, value.get_ref()) {
             (Shape::Number | Shape::Word, DeValue::Integer(number)) => decimal(number),
             (Shape::Text | Shape::Word | Shape::List, DeValue::String(text)) => text.to_string(),
-            (Shape::Switch, DeValue::Boolean(on)) => on.to_string(),
+            (Shape::Switch | Shape::OffSwitch, DeValue::Boolean(on)) => on.to_string(),
             _ => return Err(self.wrong_type(flag, value)),
         };
         let (line, column) = self.position(value.span());
@@ -101,7 +101,7 @@ impl<'a> Document<'a> {
             Shape::Text => "text in quotes",
             Shape::Word => "a number or text in quotes",
             Shape::List => "a list of texts, like [\"a\", \"b\"]",
-            Shape::Switch => "true or false",
+            Shape::Switch | Shape::OffSwitch => "true or false",
         };
         let what = format!("wrong type, {}; expected {expected}", value.get_ref().type_str());
         self.problem(value.span(), flag.key, &what)

@@ -1,8 +1,10 @@
 //! Layers into settings: the type and the bounds of every row, and the rules between rows.
 
-use std::net::ToSocketAddrs;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZero;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use log::LevelFilter;
@@ -61,9 +63,34 @@ impl Invocation {
     /// # Errors
     /// The first value, in any layer, that cannot be used: with its place and what was expected.
     pub fn resolve(&self, environment: &Environment) -> Result<Settings, ConfigError> {
+        self.resolve_by(environment, &|host, port| {
+            (host, port).to_socket_addrs()?.next().ok_or_else(no_address)
+        })
+    }
+
+    /// The same for a server that runs by `at_start`: no name is looked up again. A resolver reads files and opens
+    /// sockets that the sandbox refuses (SEC-7), and the addresses cannot change anyway (RUN-5).
+    ///
+    /// # Errors
+    /// As `resolve`.
+    pub fn resolve_again(
+        &self,
+        environment: &Environment,
+        at_start: &Settings,
+    ) -> Result<Settings, ConfigError> {
+        let tcp = |addr: &ListenAddr| if let ListenAddr::Tcp(addr) = addr { Some(addr.ip()) } else { None };
+        let known = at_start.server.listen.iter().find_map(tcp);
+        self.resolve_by(environment, &|_, port| known.map(|ip| (ip, port).into()).ok_or_else(no_address))
+    }
+
+    fn resolve_by(
+        &self,
+        environment: &Environment,
+        resolver: &Resolver<'_>,
+    ) -> Result<Settings, ConfigError> {
         let layers = Layers::gather(self, environment)?;
         let mut settings = Settings {
-            server: server(&layers)?,
+            server: server(&layers, resolver)?,
             limits: limits(&layers)?,
             files: files(&layers)?,
             uploads: uploads(&layers)?,
@@ -80,9 +107,16 @@ impl Invocation {
     }
 }
 
-fn server(layers: &Layers) -> Result<ServerSettings, ConfigError> {
+/// Gives the first address of a host by its name, with this port.
+type Resolver<'a> = dyn Fn(&str, u16) -> io::Result<SocketAddr> + 'a;
+
+fn no_address() -> io::Error {
+    io::Error::other("the name has none")
+}
+
+fn server(layers: &Layers, resolver: &Resolver<'_>) -> Result<ServerSettings, ConfigError> {
     Ok(ServerSettings {
-        listen: listeners(layers)?,
+        listen: listeners(layers, resolver)?,
         host: layers.one(&t::HOST, host)?,
         workers: layers.one(&t::WORKERS, workers)?,
         threads: layers.one(&t::THREADS, threads)?,
@@ -92,6 +126,8 @@ fn server(layers: &Layers) -> Result<ServerSettings, ConfigError> {
         drain_delay: layers.one(&t::DRAIN_DELAY, duration_in(Duration::ZERO..=TIME_MAX))?,
         state: layers.optional(&t::STATE, path)?,
         control: layers.optional(&t::CONTROL, socket_path)?,
+        user: layers.optional(&t::USER, user)?,
+        sandbox: layers.optional(&t::SANDBOX, switch)?.unwrap_or(true),
     })
 }
 
@@ -184,14 +220,14 @@ fn log(layers: &Layers) -> Result<LogSettings, ConfigError> {
 
 /// Where to listen. Of `listen` and the pair of host and port, the one given in the higher layer decides; in
 /// the same layer `listen` does, for host is then only the name that the Host check knows.
-fn listeners(layers: &Layers) -> Result<Vec<ListenAddr>, ConfigError> {
+fn listeners(layers: &Layers, resolver: &Resolver<'_>) -> Result<Vec<ListenAddr>, ConfigError> {
     let listen = layers.list(&t::LISTEN, LISTENERS_MAX, listen_address)?;
     let host = layers.one(&t::HOST, host)?;
     let port = layers.one(&t::PORT, number_in(0..=u16::MAX))?;
     if listen_decides(layers) && !listen.is_empty() {
         return Ok(each_once(listen));
     }
-    Ok(vec![look_up(layers, &host, port)?])
+    Ok(vec![look_up(layers, &host, port, resolver)?])
 }
 
 /// An address named twice is one listener; port 0 is another free port each time.
@@ -210,19 +246,21 @@ fn listen_decides(layers: &Layers) -> bool {
     layers.rank(&t::LISTEN) >= layers.rank(&t::HOST).max(layers.rank(&t::PORT))
 }
 
-/// The first address of the host; a name asks the system's resolver.
-fn look_up(layers: &Layers, host: &str, port: u16) -> Result<ListenAddr, ConfigError> {
+/// The first address of the host; a name asks the resolver.
+fn look_up(
+    layers: &Layers,
+    host: &str,
+    port: u16,
+    resolver: &Resolver<'_>,
+) -> Result<ListenAddr, ConfigError> {
     if let Some(address) = ip_of(host) {
         return Ok(ListenAddr::Tcp((address, port).into()));
     }
-    let refused = |what| {
+    resolver(host, port).map(ListenAddr::Tcp).map_err(|error| {
+        let what = format!("no address found ({error})");
         let bad = BadValue::because(what, "an address or a name of this machine");
         layers.deciding(&t::HOST).refused(bad)
-    };
-    let mut addresses =
-        (host, port).to_socket_addrs().map_err(|error| refused(format!("no address found ({error})")))?;
-    let first = addresses.next().ok_or_else(|| refused("no address found".to_owned()))?;
-    Ok(ListenAddr::Tcp(first))
+    })
 }
 
 /// A request line is part of the head. The default gives way to a small head; a written one must fit.
@@ -252,9 +290,11 @@ fn notes(layers: &Layers, settings: &Settings) -> Vec<String> {
 }
 
 fn workers(text: &str) -> Result<usize, BadValue> {
+    /// Asked once: behind the sandbox the quota of a control group cannot be read, and a reload would count more.
+    static CORES: LazyLock<usize> =
+        LazyLock::new(|| std::thread::available_parallelism().map_or(1, NonZero::get));
     if text == "auto" {
-        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        return Ok(cores.min(THREADS_MAX));
+        return Ok((*CORES).min(THREADS_MAX));
     }
     number_in(1..=THREADS_MAX)(text)
         .map_err(|_| BadValue::expected(format!("auto or a whole number from 1 to {THREADS_MAX}")))
@@ -275,6 +315,12 @@ fn path(text: &str) -> Result<PathBuf, BadValue> {
         return Err(BadValue::expected("a path"));
     }
     Ok(PathBuf::from(text))
+}
+
+/// A name or number of passwd(5), whether there is one or not.
+fn user(text: &str) -> Result<String, BadValue> {
+    let fits = !text.is_empty() && !text.contains([':', '\n', '\0']);
+    if fits { Ok(text.to_owned()) } else { Err(BadValue::expected("the name or number of a user")) }
 }
 
 fn extension(text: &str) -> Result<String, BadValue> {

@@ -40,6 +40,13 @@ pub struct Settings {
     pub notes: Vec<String>,
 }
 
+impl Settings {
+    /// The folder for uploads: the one that is set, or `uploads` inside the root (UP-3).
+    pub fn uploads_folder(&self) -> PathBuf {
+        self.uploads.dir.clone().unwrap_or_else(|| self.files.root.join("uploads"))
+    }
+}
+
 /// `[server]`: listeners, threads and shutdown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerSettings {
@@ -63,6 +70,10 @@ pub struct ServerSettings {
     pub state: Option<PathBuf>,
     /// The path of the control socket; fixed for the life of the process.
     pub control: Option<PathBuf>,
+    /// The user to become once everything is bound, by name or number; fixed for the life of the process (SEC-7).
+    pub user: Option<String>,
+    /// Whether the kernel is asked to confine the process; fixed for its life (SEC-7).
+    pub sandbox: bool,
 }
 
 /// How many threads the pool may have: written `10`, or `4..32`.

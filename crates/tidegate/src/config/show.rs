@@ -121,6 +121,8 @@ fn server_rows(server: &ServerSettings) -> Vec<(&'static Flag, Written)> {
         (&t::DRAIN_DELAY, Written::Text(write_duration(&server.drain_delay))),
         (&t::STATE, optional_path(server.state.as_ref())),
         (&t::CONTROL, optional_path(server.control.as_ref())),
+        (&t::USER, server.user.clone().map_or(Written::Unset, Written::Text)),
+        (&t::SANDBOX, Written::Switch(server.sandbox)),
     ]
 }
 

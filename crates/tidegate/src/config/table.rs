@@ -43,6 +43,8 @@ pub(super) enum Shape {
     List,
     /// A flag without a value; `true` or `false` elsewhere.
     Switch,
+    /// A switch that is on by default: flag and variable are called `no-…` and turn it off, the key says it plainly.
+    OffSwitch,
 }
 
 /// What a reload may do with a setting (RUN-5).
@@ -131,6 +133,10 @@ table! {
         help: "Time to finish running requests on shutdown, 0s to 24h" }
     DRAIN_DELAY { name: "drain-delay", value: "DURATION", default: Some("0s"), key: "server.drain_delay",
         help: "Time to accept on, with /readyz at 503, before a drain, 0s to 24h" }
+    USER { name: "user", value: "NAME", shape: Shape::Word, key: "server.user", reload: Reload::Fixed,
+        help: "User to become once the addresses are bound; needs root [default: stay who started it]" }
+    SANDBOX { name: "no-sandbox", shape: Shape::OffSwitch, key: "server.sandbox", reload: Reload::Fixed,
+        help: "Do not have the kernel refuse what a running server never does (Landlock)" }
 
     STATE { name: "state", value: "DIR", shape: Shape::Text, key: "server.state", reload: Reload::Fixed,
         help: "Folder for what survives a restart: bans [default: nothing does]" }
@@ -148,7 +154,7 @@ table! {
     LIMIT_LOOPBACK { name: "limit-loopback", shape: Shape::Switch, key: "limits.limit_loopback",
         help: "Limit clients on this machine like any other; by default local operators are exempt" }
     BANS { name: "bans", value: "MODE", shape: Shape::Text, default: Some("shadow"), key: "limits.bans",
-        help: "Clients that attack: off, shadow (only say who would be banned) or on (403)" }
+        help: "Ban clients that attack: off, shadow (only say so) or on (403)" }
     BAN_TIME { name: "ban-time", value: "DURATION", default: Some("10m"), key: "limits.ban_time",
         help: "How long a first ban lasts, 1s to 24h; each further one twice as long" }
     MAX_REQUESTS { name: "max-requests", value: "N", shape: Shape::Number, default: Some("100"),

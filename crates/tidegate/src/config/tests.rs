@@ -80,6 +80,8 @@ fn run_2_defaults_are_those_of_the_contract() {
             drain_delay: seconds(0),
             state: None,
             control: None,
+            user: None,
+            sandbox: true,
         },
         limits: LimitSettings {
             max_connections: Some(10_000),
@@ -368,4 +370,43 @@ fn load_8_body_memory_below_one_body_is_noted() {
         settings.notes,
         ["max-body 1MiB is over body-memory 1KiB: the largest bodies are always refused"]
     );
+}
+
+#[test]
+fn run_2_the_sandbox_is_on_until_flag_variable_or_file_turn_it_off() {
+    let on = |result: Result<Settings, String>| result.unwrap().server.sandbox;
+    assert!(on(resolve(&[], &[])));
+    assert!(!on(resolve(&["--no-sandbox"], &[])));
+    assert!(!on(resolve(&[], &[("TIDEGATE_NO_SANDBOX", "true")])));
+    let file = "[server]\nsandbox = false\n";
+    assert!(!on(resolve_file(file, &[], &[])));
+    assert!(on(resolve_file(file, &[], &[("TIDEGATE_NO_SANDBOX", "0")])), "the variable wins over the file");
+    assert!(resolve(&[], &[("TIDEGATE_NO_SANDBOX", "perhaps")]).unwrap_err().contains("true or false"));
+    assert!(resolve(&["--no-sandbox"], &[]).unwrap().to_toml().contains("\nsandbox = false\n"));
+}
+
+#[test]
+fn run_2_a_user_is_a_name_or_a_number() {
+    let user = |text: &str| resolve(&["--user", text], &[]).map(|settings| settings.server.user.unwrap());
+    assert_eq!(user("www-data").unwrap(), "www-data");
+    assert_eq!(resolve_file("[server]\nuser = 33\n", &[], &[]).unwrap().server.user.unwrap(), "33");
+    for text in ["", "a:b", "a\nb"] {
+        assert!(user(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn run_5_a_reload_takes_the_address_that_was_found_at_start() {
+    let again = |args: &[&str], settings: &Settings| match command(args) {
+        Ok(Command::Serve(invocation)) => invocation.resolve_again(&environment(&[]), settings),
+        other => panic!("{other:?}"),
+    };
+    let mut settings = resolve(&["-H", "localhost", "-p", "81"], &[]).unwrap();
+    settings.server.listen = vec![ListenAddr::Tcp("192.0.2.7:81".parse().unwrap())];
+    let listen = |args: &[&str]| again(args, &settings).unwrap().server.listen;
+    assert_eq!(listen(&["-H", "localhost", "-p", "81"]), settings.server.listen);
+    assert_eq!(listen(&["-H", "other.invalid", "-p", "81"]), settings.server.listen, "nobody is asked");
+    assert_eq!(listen(&["-H", "127.0.0.1", "-p", "81"]), [ListenAddr::Tcp("127.0.0.1:81".parse().unwrap())]);
+    settings.server.listen = vec![ListenAddr::Unix("here".into())];
+    assert!(again(&["-H", "localhost"], &settings).is_err(), "no address was found at start");
 }

@@ -13,7 +13,7 @@ use http1::{Answer, AnswerBody, Framing, Sent};
 use super::buffer::Buffer;
 use super::deadline::{FIRST_BYTE, Slot};
 use super::local::Local;
-use crate::clock::Millis;
+use crate::clock::{Millis, unix_of};
 use crate::exchange::Exchange;
 use crate::http::host::Here;
 use crate::http::{Body, Reject, Response, problem};
@@ -187,7 +187,7 @@ impl Connection {
         self.local.recorder.record(exchange, ended, self.now);
         if exchange.refusal.is_some() {
             let wall = self.local.recorder.wall_time(ended);
-            let seen = self.local.site().guard.witness(exchange, wall, self.now);
+            let seen = self.local.site().guard.witness(exchange, self.now, unix_of(wall));
             self.local.recorder.suspect(exchange, &seen, wall, self.now);
         }
     }

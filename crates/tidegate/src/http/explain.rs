@@ -20,7 +20,7 @@ pub struct Explanation {
 
 /// Whether a refusal counts against its client where clients are banned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Offence {
+pub enum Counts {
     /// Each one.
     Each,
     /// Only many in a short time: somebody looks for what might be here.
@@ -29,7 +29,7 @@ pub enum Offence {
     Never,
 }
 
-impl Offence {
+impl Counts {
     /// Of a code. What is limited already, and what is our own fault, is no offence.
     pub const fn of(code: Code) -> Self {
         match (code, code.row().event) {
@@ -219,9 +219,9 @@ mod tests {
 
     #[test]
     fn sec_4_attacks_are_offences_and_being_refused_for_them_is_none() {
-        let of = |code| Offence::of(code);
-        assert_eq!([of(Code::TraversalRefused), of(Code::BadHead), of(Code::SlowHead)], [Offence::Each; 3]);
-        assert_eq!([of(Code::Banned), of(Code::RateLimited), of(Code::PoolSaturated)], [Offence::Never; 3]);
-        assert_eq!(of(Code::NotFound), Offence::InScans);
+        let of = |code| Counts::of(code);
+        assert_eq!([of(Code::TraversalRefused), of(Code::BadHead), of(Code::SlowHead)], [Counts::Each; 3]);
+        assert_eq!([of(Code::Banned), of(Code::RateLimited), of(Code::PoolSaturated)], [Counts::Never; 3]);
+        assert_eq!(of(Code::NotFound), Counts::InScans);
     }
 }

@@ -1,20 +1,19 @@
 //! What is held against clients, over all workers and reloads; and the rules of the present settings by which it is.
 
+use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use super::bans::{Ban, BanBook, BanInfo, Outcome, Policy};
+use super::ClientKey;
+use super::bans::{Ban, BanBook, BanInfo, Offence, Outcome, Policy};
 use super::identity::{Client, Identity};
-use super::offence::{Offence, OffenceKind};
 use super::rate::{Rate, RateTable, Verdict};
 use super::rate_fields;
 use super::scan::Misses;
 use crate::clock::Millis;
-use crate::config::{RateLimit, Settings};
+use crate::config::{ClientSettings, RateLimit, Settings};
 use crate::exchange::Exchange;
-use crate::http::explain::Offence as Counts;
-use crate::http::reject::Extra;
-use crate::http::response::Refusal;
+use crate::http::explain::Counts;
+use crate::http::reject::{Event, Extra};
 use crate::http::{Code, Reject};
 use crate::net::cidr::CidrSet;
 
@@ -62,6 +61,23 @@ impl Ledger {
     }
 }
 
+impl Ledger {
+    /// Forgets what `client` did; whether it was banned at `now`.
+    pub fn pardon(&self, client: ClientKey, now: Millis) -> bool {
+        let banned = self.bans.check(client, now).is_some();
+        self.bans.lift(client);
+        self.misses.forget(client);
+        banned
+    }
+
+    /// Goes over from one rate limit to another: nobody wins a burst by it, or keeps a debt beyond the new one.
+    pub fn rescale(&self, old: &ClientSettings, new: &ClientSettings, now: Millis) {
+        if let (Some(old), Some(new)) = (&old.rate, &new.rate) {
+            self.rates.rescale(&Rate::new(old), &Rate::new(new), nanos(now));
+        }
+    }
+}
+
 impl Default for Ledger {
     fn default() -> Self {
         Self::new()
@@ -103,43 +119,32 @@ impl Guard {
         }
     }
 
-    /// Notes the refusal of `exchange`, and whether it makes its client one to be banned.
-    pub fn witness(&self, exchange: &Exchange<'_>, wall: SystemTime, now: Millis) -> Suspicion {
+    /// Notes the refusal of `exchange`, and whether it makes its client one to be banned. `wall` is in milliseconds
+    /// since 1970.
+    pub fn witness(&self, exchange: &Exchange<'_>, now: Millis, wall: u64) -> Suspicion {
         let client = &exchange.client;
         let Some(refusal) = &exchange.refusal else { return Suspicion::default() };
         if self.identity.exempts(client) {
             return Suspicion::default();
         }
         let counts = Counts::of(refusal.code);
-        let scans = counts == Counts::InScans && self.ledger.misses.miss(client.key, nanos(now));
-        let kind = match refusal.event.and_then(OffenceKind::of) {
-            _ if scans => OffenceKind::Scan,
-            Some(kind) if counts == Counts::Each => kind,
-            _ => return Suspicion::default(),
-        };
-        if !self.may_ban(client) {
+        let scans = counts == Counts::InScans && self.ledger.misses.miss(client.key, now);
+        let kind = if scans { Some(Event::Scan) } else { refusal.event };
+        let Some(kind) = kind.filter(|_| (scans || counts == Counts::Each) && self.may_ban(client)) else {
             return Suspicion { scans, banned: None };
-        }
-        let evidence = Offence::new(kind, wall, exchange.id, &evidence(exchange, refusal));
-        let banned = match self.ledger.bans.offend(client.key, evidence, &self.policy, now) {
-            Outcome::Banned(ban) => Some(ban),
-            Outcome::Nothing | Outcome::Scored => None,
         };
-        Suspicion { scans, banned }
+        let (_, target, _) = exchange.line.unwrap_or_default();
+        let seen = refusal.evidence.as_deref().map_or_else(|| String::from_utf8_lossy(target), Cow::from);
+        let offence = Offence::new(kind, wall, exchange.id, &seen);
+        match self.ledger.bans.offend(client.key, offence, &self.policy, now) {
+            Outcome::Banned(ban) => Suspicion { scans, banned: Some(ban) },
+            Outcome::Nothing | Outcome::Scored => Suspicion { scans, banned: None },
+        }
     }
 
     fn may_ban(&self, client: &Client) -> bool {
         let never = |address| self.never.iter().any(|networks| networks.contains(address));
         self.identity.may_ban(client) && !client.address.is_some_and(never)
-    }
-}
-
-/// What was asked, and why that is refused, for whoever judges the ban later.
-fn evidence(exchange: &Exchange<'_>, refusal: &Refusal) -> String {
-    let why = refusal.evidence.as_deref().unwrap_or(refusal.code.row().title);
-    match exchange.line {
-        Some((method, target, _)) => format!("{method} {}: {why}", String::from_utf8_lossy(target)),
-        None => why.to_owned(),
     }
 }
 
@@ -149,10 +154,10 @@ fn nanos(now: Millis) -> u64 {
 
 #[cold]
 fn banned(ban: &BanInfo) -> Reject {
-    let seconds = rate_fields::seconds(ban.left);
-    Reject::new(Code::Banned, "This client is shut out for a while; Retry-After says for how long.")
-        .with(Extra::RetryAfter(u32::try_from(seconds).unwrap_or(u32::MAX)))
-        .seen(format!("banned for {} s more, for {}", seconds, ban.kind.name()))
+    let left = u32::try_from(rate_fields::seconds(ban.left)).unwrap_or(u32::MAX);
+    Reject::new(Code::Banned, "This client is banned for a time; Retry-After says for how long.")
+        .with(Extra::RetryAfter(left))
+        .seen(format!("ban {} of this client, for {}", ban.times, ban.kind.name()))
 }
 
 #[cold]

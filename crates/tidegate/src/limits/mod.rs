@@ -2,7 +2,7 @@
 //! taken for a while is a permit that gives back on drop.
 //!
 //! `identity` who asks, and `client` its name · `ledger` what is held against it, and the rules · `rate` its requests, and
-//! `rate_fields` how that is told · `bans` who is shut out for what `offence`s, `scan` counts vain requests · `bucket` and `table` the arithmetic
+//! `rate_fields` how that is told · `bans` its offences, `scan` its vain requests · `bucket` and `table` the arithmetic
 //! and the memory below · `admission` seats connections, `candidates` finds the idle ones · `budget` counts the memory of bodies in progress.
 
 pub mod admission;
@@ -13,13 +13,13 @@ mod candidates;
 pub mod client;
 pub mod identity;
 pub mod ledger;
-pub mod offence;
 pub mod rate;
 pub mod rate_fields;
 pub mod scan;
 mod table;
 
 pub use admission::{Admission, Permit, Refused};
+pub use bans::BanBook;
 pub use budget::Budget;
 pub use client::ClientKey;
 pub use identity::Client;

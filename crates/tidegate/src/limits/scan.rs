@@ -4,6 +4,7 @@
 use super::bucket::{Bucket, Poured, TICKS, Tick};
 use super::client::ClientKey;
 use super::table::Table;
+use crate::clock::Millis;
 
 /// Runs of 404s, client by client; shared by all workers.
 #[derive(Debug)]
@@ -23,10 +24,10 @@ impl Misses {
         Self(Table::new(CLIENTS))
     }
 
-    /// A 404 for `client` at `now_nanos` (since start); true where it is one too many. Then counting begins anew, so
+    /// A 404 for `client` at `now`; true where it is one too many. Then counting begins anew, so
     /// that whoever goes on is told of every further 31.
-    pub fn miss(&self, client: ClientKey, now_nanos: u64) -> bool {
-        let now = Tick::of_nanos(now_nanos);
+    pub fn miss(&self, client: ClientKey, now: Millis) -> bool {
+        let now = Tick::of_millis(now);
         self.0.update(client, |dry| match BUCKET.pour(dry, now, 1) {
             Poured::Held(next) => (next, false),
             Poured::Over(_) => (Tick(0), true),
@@ -49,19 +50,21 @@ impl Default for Misses {
 mod tests {
     use super::*;
 
-    const SECOND: u64 = 1_000_000_000;
+    fn second(second: u64) -> Millis {
+        Millis(second * 1_000)
+    }
 
     #[test]
     fn sec_1_a_scan_is_noticed_once_in_31_and_dead_links_are_not() {
         let (misses, client) = (Misses::new(), ClientKey::UNIX);
-        let noticed: Vec<_> = (1..=93).filter(|_| misses.miss(client, SECOND)).collect();
+        let noticed: Vec<_> = (1..=93).filter(|_| misses.miss(client, second(1))).collect();
         assert_eq!(noticed, [31, 62, 93]);
         misses.forget(client);
         // Three a second, for ever.
-        assert!((0..3_000_u64).all(|miss| !misses.miss(client, (10 + miss / 3) * SECOND)));
+        assert!((0..3_000_u64).all(|miss| !misses.miss(client, second(10 + miss / 3))));
         // And four a second, for half a minute.
         misses.forget(client);
-        let first = (0..1_000_u64).position(|miss| misses.miss(client, (2_000 + miss / 4) * SECOND));
+        let first = (0..1_000_u64).position(|miss| misses.miss(client, second(2_000 + miss / 4)));
         assert!((100..125).contains(&first.unwrap()), "{first:?}");
     }
 }

@@ -14,12 +14,10 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::clock::Millis;
-use crate::handlers::overview::{Overview, snapshot};
-use crate::http::page::push;
+use crate::clock::unix_millis;
+use crate::handlers::overview::Overview;
 use crate::limits::ClientKey;
-use crate::limits::bans::{Ban, fail2ban, nftables};
-use crate::telemetry::escape::push_text;
+use crate::limits::bans::Format;
 
 /// Longest request line.
 const LINE: usize = 256;
@@ -72,16 +70,16 @@ impl Control {
     }
 
     fn obey(&self, line: &str) -> Result<String, String> {
-        let (bans, now) = (&self.overview.parts.ledger.bans, self.overview.now());
+        let (ledger, now) = (&self.overview.parts.ledger, self.overview.now());
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
-            ["bans", "list"] => Ok(table(&bans.list(now), now)),
-            ["bans", "export", "json"] => Ok(format!("{}\n", snapshot::ban_list(&self.overview, usize::MAX))),
-            ["bans", "export", "fail2ban"] => Ok(fail2ban(&bans.list(now), now)),
-            ["bans", "export", "nftables"] => Ok(nftables(&bans.list(now), now)),
+            ["bans", "export", format] => {
+                let format = Format::named(format).ok_or("unknown format")?;
+                Ok(ledger.bans.export(format, now, unix_millis()))
+            }
             ["bans", "lift", client] => {
                 let key: ClientKey = client.parse().map_err(|_| format!("{client} is no address"))?;
-                if bans.lift(key, now) {
+                if ledger.pardon(key, now) {
                     log::info!("the ban of {key} was lifted by `tidegate bans`");
                     Ok(format!("{key} is no longer banned\n"))
                 } else {
@@ -91,30 +89,4 @@ impl Control {
             _ => Err("unknown request".to_owned()),
         }
     }
-}
-
-/// The bans for a person.
-fn table(bans: &[Ban], now: Millis) -> String {
-    if bans.is_empty() {
-        return "nobody is banned\n".to_owned();
-    }
-    let mut text =
-        format!("{:<26} {:<7} {:>9}  {:<9} {}\n", "CLIENT", "MODE", "LEFT", "FOR", "NEWEST EVIDENCE");
-    for ban in bans {
-        let mode = if ban.shadow { "shadow" } else { "on" };
-        let evidence = ban.evidence.first().map_or("", |offence| &offence.text);
-        let mut shown = Vec::new();
-        push_text(&mut shown, evidence.as_bytes());
-        push(
-            &mut text,
-            format_args!(
-                "{:<26} {mode:<7} {:>8}s  {:<9} {}\n",
-                ban.client.to_string(),
-                ban.left(now).as_secs(),
-                ban.kind.name(),
-                String::from_utf8_lossy(&shown)
-            ),
-        );
-    }
-    text
 }

@@ -1,46 +1,41 @@
 //! The server as a whole: bind, start pool and workers, then listen to signals until it ends (SPEC RUN).
 //!
 //! ```text
-//! bind ─► limits ─► log ─► pool ─► store ─► workers ─► ready
-//!                                                        │ HUP: settings read anew ─► Site swapped in each worker
-//!                                                        │ TERM, INT: not ready ─ delay ─► drain ─► ended, or cut
+//! bind ─► user ─► root, store ─► sandbox ─► log ─► pool ─► workers ─► ready
+//!                                                                       │ HUP: settings read anew ─► Site swapped
+//!                                                                       │ TERM, INT: not ready ─ delay ─► drain
 //! ```
 
 mod capacity;
 mod control;
+mod error;
+mod listeners;
+mod places;
+mod signals;
+mod start;
 mod state;
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Mode, OFlags};
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::control::Control;
+pub use self::error::StartError;
+pub use self::places::check_places;
+use self::signals::{Asked, Signals};
 use self::state::State;
-use crate::clock::Millis;
-use crate::config::{Environment, Invocation, ListenAddr, Settings};
-use crate::conn::send_file::copied_end;
-use crate::handlers::files::codings::Codings;
-use crate::handlers::health::Draining;
-use crate::handlers::overview::{Overview, Parts};
-use crate::limits::{Admission, Budget, Ledger};
-use crate::net::listener::{self, SocketFiles};
-use crate::pool::Pool;
+use crate::config::{Environment, Invocation, Settings};
+use crate::greeting;
+use crate::limits::Admission;
+use crate::net::listener::SocketFiles;
 use crate::site::Services;
-use crate::store::LocalStore;
 use crate::telemetry::log::{self as logging, LogWriter};
-use crate::telemetry::process::Process;
-use crate::telemetry::{Board, Notes};
-use crate::worker::{Entrance, Order, Start, Worker};
-use crate::{greeting, net};
+use crate::worker::{Order, Worker};
 
 /// Exit codes (SPEC RUN-5). 0 is clean, and 2, usage or configuration, is `main`'s.
 const COULD_NOT_START: u8 = 1;
@@ -57,39 +52,12 @@ const DRAIN_FLOOR: Duration = Duration::from_millis(200);
 /// How long the pool and the log may take to finish at the very end.
 const LAST_WORK: Duration = Duration::from_secs(2);
 
-/// Why the server did not start; a sentence for the operator.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The folder to serve is not there.
-    #[error("root {0}: {1}; name the folder to serve with `-r FOLDER`")]
-    Root(String, io::Error),
-    /// An address cannot be had.
-    #[error("{0}: address in use; another server listens there (choose another with -p or --listen)")]
-    InUse(ListenAddr),
-    /// An address cannot be bound for another reason.
-    #[error("cannot listen on {0}: {1}")]
-    Listen(ListenAddr, io::Error),
-    /// A log file cannot be opened.
-    #[error("cannot open the log: {0}")]
-    Log(io::Error),
-    /// The right to do so is missing.
-    #[error("cannot listen on {0}: permission denied; ports below 1024 need root or CAP_NET_BIND_SERVICE")]
-    Denied(ListenAddr),
-    /// The folder for what survives a restart cannot be used.
-    #[error("cannot use the state folder {}: {}", .0.display(), .1)]
-    State(PathBuf, io::Error),
-    /// The system refuses something else.
-    #[error("cannot start: {0}")]
-    System(#[from] io::Error),
-}
-
 /// A running server.
 pub struct Server {
     settings: Arc<Settings>,
     invocation: Invocation,
     workers: Vec<Worker>,
     services: Services,
-    admission: Admission,
     writer: LogWriter,
     log_thread: JoinHandle<()>,
     started: Instant,
@@ -123,108 +91,8 @@ impl Server {
         })
     }
 
-    /// Binds and starts everything, or nothing.
-    ///
-    /// # Errors
-    /// [`StartError`].
-    pub fn start(invocation: Invocation, settings: Settings) -> Result<Self, StartError> {
-        let started = Instant::now();
-        let root = open_root(&settings.files.root)?;
-        let (listeners, mut socket_files) = bind_all(&settings)?;
-        let control = settings.server.control.as_ref().map(|path| bind_control(path, &mut socket_files));
-        let control = control.transpose()?;
-        net::sys::keep_no_large_memory();
-        let descriptors = net::sys::raise_file_limit();
-        let (writer, log_thread) = LogWriter::start(&settings.log).map_err(StartError::Log)?;
-        logging::install(&writer, &settings.log);
-        std::panic::set_hook(Box::new(|panic| log::error!("{panic}")));
-        let cap = capacity::connections(&settings, descriptors);
-        let store = open_store(&settings);
-        let stored = store.as_ref().map(|store| store.folder().try_clone_to_owned()).transpose()?;
-        let settings = Arc::new(settings);
-        let (pool, budget) = (Pool::start(settings.server.threads, settings.server.queue)?, Budget::new());
-        let (admission, draining) = (Admission::new(cap), Draining::default());
-        let ledger = Arc::new(Ledger::new());
-        let state = settings.server.state.as_ref().map(|folder| {
-            State::open(folder, &ledger, Millis(0)).map_err(|error| StartError::State(folder.clone(), error))
-        });
-        let state = state.transpose()?;
-        let notes = Notes::of(settings.server.workers);
-        let parts = Parts {
-            board: Board::new(
-                notes.iter().map(|notes| Arc::clone(&notes.tally)).collect(),
-                notes.iter().map(|notes| Arc::clone(&notes.sightings)).collect(),
-            ),
-            pool: pool.clone(),
-            admission: admission.clone(),
-            ledger: Arc::clone(&ledger),
-            budget: budget.clone(),
-            writer: writer.clone(),
-            process: Mutex::new(Process::open()?),
-            draining: draining.clone(),
-            store: store.clone(),
-            zero: started,
-        };
-        let services = Services {
-            pool,
-            root: Arc::new(root),
-            store,
-            stored: stored.map(Arc::new),
-            budget,
-            ledger,
-            overview: Arc::new(Overview::new(parts, Arc::clone(&settings))),
-            draining,
-            room: capacity::remembered(descriptors, cap, settings.server.workers),
-            codings: Codings::default(),
-            copied_end: copied_end(net::sys::largest_receive_queue()),
-        };
-        let mut server = Self {
-            settings,
-            invocation,
-            workers: Vec::new(),
-            services,
-            admission,
-            writer,
-            log_thread,
-            started,
-            descriptors,
-            state,
-            control,
-            _socket_files: socket_files,
-        };
-        let at: Vec<_> =
-            listeners.iter().filter_map(|all| all.first()).map(|first| first.bound.at.clone()).collect();
-        server.start_workers(listeners, notes, capacity::courtesy(descriptors, cap))?;
-        greeting::greet(&server.settings, &at, server.services.store.is_some(), cap, descriptors);
-        Ok(server)
-    }
-
-    fn start_workers(
-        &mut self,
-        listeners: Vec<Vec<Entrance>>,
-        notes: Vec<Notes>,
-        courtesy: usize,
-    ) -> io::Result<()> {
-        let mut shares: Vec<Vec<Entrance>> = (0..self.settings.server.workers).map(|_| Vec::new()).collect();
-        for bound in listeners {
-            for (share, socket) in shares.iter_mut().zip(bound) {
-                share.push(socket);
-            }
-        }
-        for (number, (entrances, notes)) in shares.into_iter().zip(notes).enumerate() {
-            self.workers.push(Worker::start(Start {
-                number,
-                entrances,
-                settings: Arc::clone(&self.settings),
-                services: self.services.clone(),
-                admission: self.admission.clone(),
-                notes,
-                writer: self.writer.clone(),
-                epoch: self.started,
-                courtesy: (courtesy / self.settings.server.workers).max(1),
-            })?);
-        }
-        Ok(())
+    fn admission(&self) -> &Admission {
+        &self.services.overview.parts.admission
     }
 
     /// Lets `tidegate bans` in, where the settings say so.
@@ -287,7 +155,8 @@ impl Server {
     }
 
     fn try_reload(&mut self) -> Result<Vec<&'static str>, String> {
-        let new = self.invocation.resolve(&Environment::current()).map_err(|error| error.to_string())?;
+        let new = self.invocation.resolve(&Environment::current());
+        let new = new.map_err(|error| error.to_string())?;
         if let Some(key) = self.settings.changed_fixed_key(&new) {
             return Err(format!("{key} cannot change while the server runs; restart it for that"));
         }
@@ -301,15 +170,17 @@ impl Server {
         logging::reshape(&new.log);
         let cap = capacity::connections(&new, self.descriptors);
         greeting::remark(&new, cap, self.descriptors);
-        self.admission.set_cap(cap);
+        self.admission().set_cap(cap);
         if let Some(store) =
             self.services.store.as_ref().filter(|_| new.uploads.quota != self.settings.uploads.quota)
         {
             store.set_quota(new.uploads.quota);
         }
+        let overview = &self.services.overview;
+        self.services.ledger.rescale(&self.settings.clients, &new.clients, overview.now());
         let changed = self.settings.changed_keys(&new);
         self.settings = Arc::new(new);
-        self.services.overview.reloaded(Arc::clone(&self.settings));
+        overview.reloaded(Arc::clone(&self.settings));
         for worker in &self.workers {
             worker.order(Order::Reload(Arc::clone(&self.settings)));
         }
@@ -342,7 +213,7 @@ impl Server {
                 () = signals.end() => return cut_short(),
             }
         }
-        let connections = self.admission.connections().0;
+        let connections = self.admission().connections().0;
         log::info!(
             "{asked_by} received, shutting down: connections open: {connections}, with {:?} to finish (once more to end \
              at once)",
@@ -359,7 +230,7 @@ impl Server {
         tokio::select! {
             () = all_ended => ExitCode::SUCCESS,
             () = tokio::time::sleep(settings.drain.max(DRAIN_FLOOR)) => {
-                let left = self.admission.connections().0;
+                let left = self.admission().connections().0;
                 log::warn!("the drain deadline passed; {left} connections are cut");
                 ExitCode::from(DRAIN_DEADLINE_PASSED)
             }
@@ -376,7 +247,7 @@ impl Server {
             state.save(self.services.overview.now());
         }
         let totals = self.services.overview.parts.board.totals();
-        let peak = self.admission.connections().1;
+        let peak = self.admission().connections().1;
         log::info!("{}", greeting::summary(&totals, peak, self.started.elapsed(), self.writer.dropped()));
         self.writer.stop();
         let deadline = Instant::now() + LAST_WORK;
@@ -386,100 +257,8 @@ impl Server {
     }
 }
 
-/// The signals that the server hears.
-struct Signals {
-    hup: Signal,
-    int: Signal,
-    term: Signal,
-}
-
-/// What a signal asks for.
-enum Asked {
-    Reload,
-    /// By the signal of this name.
-    End(&'static str),
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            hup: signal(SignalKind::hangup())?,
-            int: signal(SignalKind::interrupt())?,
-            term: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) -> Asked {
-        tokio::select! {
-            _ = self.hup.recv() => Asked::Reload,
-            _ = self.int.recv() => Asked::End("INT"),
-            _ = self.term.recv() => Asked::End("TERM"),
-        }
-    }
-
-    /// Waits for one that asks for the end.
-    async fn end(&mut self) {
-        while matches!(self.next().await, Asked::Reload) {}
-    }
-}
-
 /// The operator asked twice.
 fn cut_short() -> ExitCode {
     log::warn!("a second signal: ending at once");
     ExitCode::from(DRAIN_DEADLINE_PASSED)
-}
-
-/// Looks whether what the settings name can be had, without taking it: for `tidegate check`.
-///
-/// # Errors
-/// [`StartError`], as a start would give it.
-pub fn check_places(settings: &Settings) -> Result<(), StartError> {
-    open_root(&settings.files.root).map(|_| ())
-}
-
-fn open_root(root: &Path) -> Result<OwnedFd, StartError> {
-    rustix::fs::open(root, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|errno| StartError::Root(root.display().to_string(), errno.into()))
-}
-
-fn cannot_listen(addr: &ListenAddr, error: io::Error) -> StartError {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => StartError::InUse(addr.clone()),
-        io::ErrorKind::PermissionDenied => StartError::Denied(addr.clone()),
-        _ => StartError::Listen(addr.clone(), error),
-    }
-}
-
-fn bind_control(path: &Path, files: &mut SocketFiles) -> Result<UnixListener, StartError> {
-    let addr = ListenAddr::Unix(path.to_owned());
-    let bound = listener::bind_private(path).map_err(|error| cannot_listen(&addr, error))?;
-    files.remember(&addr);
-    Ok(bound)
-}
-
-/// Sockets per address, each a list with one socket per worker.
-fn bind_all(settings: &Settings) -> Result<(Vec<Vec<Entrance>>, SocketFiles), StartError> {
-    let mut files = SocketFiles::default();
-    let mut all = Vec::new();
-    let public = settings.server.listen.iter().map(|addr| (addr, false));
-    for (addr, backstage) in public.chain(settings.admin.listen.iter().map(|addr| (addr, true))) {
-        let bound = listener::bind(addr, settings.server.workers, settings.server.backlog);
-        let bound = bound.map_err(|error| cannot_listen(addr, error))?;
-        all.push(bound.into_iter().map(|bound| Entrance { bound, backstage }).collect());
-        files.remember(addr);
-    }
-    Ok((all, files))
-}
-
-/// The uploads folder, where it can be had; files are served without it too (SPEC UP-3).
-fn open_store(settings: &Settings) -> Option<Arc<LocalStore>> {
-    let inside = settings.files.root.join("uploads");
-    let folder = settings.uploads.dir.as_deref().unwrap_or(&inside);
-    match LocalStore::open(folder, settings.uploads.quota) {
-        Ok(store) => Some(Arc::new(store)),
-        Err(error) => {
-            log::warn!("uploads are refused: {}: {error}", folder.display());
-            None
-        }
-    }
 }

@@ -3,13 +3,15 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::sync::Arc;
 
-use crate::clock::Millis;
+use rustix::fs::{Access, AtFlags, CWD};
+
+use crate::clock::{Millis, unix_millis};
 use crate::limits::Ledger;
+use crate::limits::bans::Restored;
 use crate::pool::Pool;
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 const NAME: &str = "bans.jsonl";
 /// The new file until it is whole.
@@ -20,55 +22,64 @@ const NEXT: &str = ".bans.jsonl.next";
 pub(super) struct State {
     folder: PathBuf,
     ledger: Arc<Ledger>,
-    /// What the file holds.
-    saved: Arc<Mutex<String>>,
+    restored: Restored,
+    /// Which of the book's changes the file holds.
+    saved: Arc<Mutex<u64>>,
 }
 
 impl State {
     /// Creates `folder` where it is missing, and takes over the bans that it holds.
     ///
     /// # Errors
-    /// When it can be neither created nor read.
+    /// When it can be neither created nor read, or not written to.
     pub(super) fn open(folder: &Path, ledger: &Arc<Ledger>, now: Millis) -> io::Result<Self> {
         std::fs::create_dir_all(folder)?;
-        let text = match std::fs::read_to_string(folder.join(NAME)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        rustix::fs::accessat(CWD, folder, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?;
+        let text = match std::fs::read(folder.join(NAME)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             read => read?,
         };
-        let restored = ledger.bans.restore(&text, now, SystemTime::now());
-        if restored.bans > 0 || restored.skipped > 0 {
-            log::info!("bans taken over: {}, lines skipped: {}", restored.bans, restored.skipped);
+        let restored = ledger.bans.restore(&String::from_utf8_lossy(&text), now, unix_millis());
+        let saved = Arc::new(Mutex::new(ledger.bans.changes()));
+        Ok(Self { folder: folder.to_owned(), ledger: Arc::clone(ledger), restored, saved })
+    }
+
+    /// Says what was taken over, when there is a log.
+    pub(super) fn tell(&self) {
+        let Restored { bans, skipped } = self.restored;
+        if bans > 0 {
+            log::info!("bans taken over from {}: {bans}", self.folder.display());
         }
-        Ok(Self { folder: folder.to_owned(), ledger: Arc::clone(ledger), saved: Arc::new(Mutex::new(text)) })
+        if skipped > 0 {
+            log::warn!("{}: {skipped} lines of {NAME} are no bans", self.folder.display());
+        }
     }
 
     /// Lets a thread that has nothing else to do write what has changed.
     pub(super) fn save_soon(&self, pool: &Pool, now: Millis) {
-        let text = self.text(now);
-        if *lock(&self.saved) != text {
-            let (folder, saved) = (self.folder.clone(), Arc::clone(&self.saved));
-            pool.run_spare("saving bans", move || keep(&folder, text, &saved));
+        // Who writes now will be followed by another look in a second.
+        let changed = self.saved.try_lock().is_ok_and(|saved| *saved != self.ledger.bans.changes());
+        if changed {
+            let (folder, ledger, saved) =
+                (self.folder.clone(), Arc::clone(&self.ledger), Arc::clone(&self.saved));
+            pool.run_spare("saving bans", move || keep(&folder, &ledger, &saved, now));
         }
     }
 
     /// Writes what has changed, at the very end.
     pub(super) fn save(&self, now: Millis) {
-        let text = self.text(now);
-        if *lock(&self.saved) != text {
-            keep(&self.folder, text, &self.saved);
+        if self.ledger.bans.changes() != *lock(&self.saved) {
+            keep(&self.folder, &self.ledger, &self.saved, now);
         }
-    }
-
-    fn text(&self, now: Millis) -> String {
-        self.ledger.bans.save(now, SystemTime::now())
     }
 }
 
 /// One writer at a time: the lock is held until the file is whole.
-fn keep(folder: &Path, text: String, saved: &Mutex<String>) {
+fn keep(folder: &Path, ledger: &Ledger, saved: &Mutex<u64>, now: Millis) {
     let mut saved = lock(saved);
-    match replace(folder, &text) {
-        Ok(()) => *saved = text,
+    let changes = ledger.bans.changes();
+    match replace(folder, &ledger.bans.save(now, unix_millis())) {
+        Ok(()) => *saved = changes,
         Err(error) => log::error!("bans are not saved: {}: {error}", folder.display()),
     }
 }

@@ -4,7 +4,7 @@
 //! second and client as the [`Meter`] lets through. What it does not is counted, and told in one line.
 
 use std::cell::{Cell, RefCell};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use log::Level;
@@ -20,7 +20,7 @@ use crate::exchange::Exchange;
 use crate::http::reject::{Event, Fault};
 use crate::http::response::Refusal;
 use crate::limits::ClientKey;
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 /// Lines on clients, metered for all workers together.
 pub(super) type SharedMeter = Arc<Mutex<Meter<ClientKey>>>;

@@ -5,7 +5,7 @@
 //! reads. Reading copies some kilobytes under a lock that the sampler needs for microseconds.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ use super::{Tally, Totals};
 use crate::clock::Millis;
 use crate::http::reject::{Code, Event, Fault};
 use crate::limits::ClientKey;
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 /// Seconds that are kept: what fits into a chart that can be read from three metres.
 pub const HISTORY: usize = 300;

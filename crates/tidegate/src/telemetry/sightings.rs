@@ -7,13 +7,12 @@
 //! of a fixed size, so a flood of 404s allocates nothing, and what was never used is never touched.
 
 use std::net::IpAddr;
-use std::sync::Mutex;
 
 use super::offenders::{Offender, Offenders};
 use crate::clock::Millis;
 use crate::http::reject::{Code, Event};
 use crate::limits::ClientKey;
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 /// Refusals that a worker remembers. Who was refused and asks why, asks within minutes; at 20 refusals a second this is
 /// three of them, and it is 1.4 MiB.

@@ -38,7 +38,7 @@ fn greeting(stage: &mut Stage<'_>) -> Result<(), Halt> {
     let first = log.lines().position(|line| line.contains(" is running"));
     let block = log.lines().skip(first.unwrap_or(usize::MAX)).enumerate();
     let block: Vec<_> = block.take_while(|(number, line)| *number == 0 || line.starts_with("  ")).collect();
-    for name in ["url", "root", "workers", "pool", "limits", "logs"] {
+    for name in ["url", "root", "workers", "pool", "limits", "logs", "sandbox"] {
         let found = block.iter().any(|(_, line)| line.trim_start().starts_with(name));
         check(found, format!("the start-up block says nothing of {name}"))?;
     }

@@ -78,7 +78,7 @@ fn lifted(guard: &Guard, body: &[u8], now: Millis) -> Result<Response, Reject> {
     let Some(client) = asked else {
         return Err(Reject::new(Code::InvalidJson, "The body is {\"client\":\"ADDRESS\"}."));
     };
-    if !guard.ledger.bans.lift(client, now) {
+    if !guard.ledger.pardon(client, now) {
         return Err(Reject::new(Code::NotFound, "This client is not banned."));
     }
     log::info!("the ban of {client} was lifted from the dashboard");

@@ -7,12 +7,12 @@
 pub mod snapshot;
 
 use std::cell::RefCell;
-use std::sync::{Arc, Mutex};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
 
 use tokio::sync::watch;
 
-use crate::clock::Millis;
+use crate::clock::{Millis, unix_millis};
 use crate::config::{BanMode, Settings};
 use crate::handlers::health::Draining;
 use crate::http::reject::Extra;
@@ -21,7 +21,7 @@ use crate::http::{Code, Reject};
 use crate::limits::{Admission, Budget, Ledger};
 use crate::pool::Pool;
 use crate::store::LocalStore;
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 use crate::telemetry::exposition::{Buckets, Family};
 use crate::telemetry::log::LogWriter;
 use crate::telemetry::metrics::{PoolReading, Readings, Reload, families};
@@ -200,14 +200,4 @@ impl Overview {
     fn reload(&self) -> Reload {
         *lock(&self.reload)
     }
-}
-
-/// Milliseconds since 1970.
-fn unix_millis() -> u64 {
-    unix_of(SystemTime::now())
-}
-
-fn unix_of(moment: SystemTime) -> u64 {
-    let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -5,7 +5,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
-use super::{Overview, unix_millis, unix_of};
+use super::Overview;
+use crate::clock::unix_millis;
 use crate::config::BanMode;
 use crate::http::explain::Explanation;
 use crate::http::reject::{Code, Event};
@@ -223,13 +224,13 @@ pub fn ban_list(overview: &Overview, most: usize) -> Value {
 fn ban(overview: &Overview, ban: &Ban) -> Value {
     let evidence = ban.evidence.iter().map(|offence| {
         json!({
-            "at": unix_of(offence.at), "kind": offence.kind.name(), "text": offence.text,
+            "at": offence.at, "kind": offence.kind.name(), "text": offence.text,
             "id": format!("{:016x}", offence.id),
         })
     });
     let left = u64::try_from(ban.left(overview.now()).as_millis()).unwrap_or(u64::MAX);
     json!({
-        "client": ban.client.to_string(), "since": unix_of(ban.since), "until": unix_millis().saturating_add(left),
+        "client": ban.client.to_string(), "since": ban.since, "until": unix_millis().saturating_add(left),
         "shadow": ban.shadow, "times": ban.times, "reason": ban.kind.name(), "evidence": evidence.collect::<Vec<_>>(),
     })
 }

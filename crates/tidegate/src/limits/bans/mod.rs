@@ -10,29 +10,34 @@
 //! offences the newest 4096 are kept, of bans 10,000. In shadow mode all is the same but that the caller refuses nobody.
 
 mod export;
+mod offence;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::fmt;
 use std::sync::PoisonError;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::bucket::{Bucket, Poured, TICKS, Tick};
 use super::client::ClientKey;
-use super::offence::{Offence, OffenceKind};
 use super::table::Table;
 use crate::clock::Millis;
-use crate::config::BanMode as Mode;
+use crate::config::BanMode;
+use crate::http::reject::Event;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, RwLock, lock};
 
-pub use export::{Restored, fail2ban, nftables};
+use offence::points;
+
+pub use export::{Format, Restored};
+pub use offence::Offence;
 
 /// How bans are given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// What is done about offences.
-    pub mode: Mode,
+    pub mode: BanMode,
     /// How long a first ban lasts; it doubles with each further one, up to [`LONGEST`].
     pub first: Duration,
 }
@@ -47,6 +52,8 @@ pub struct BanBook {
     /// When the last of the bans ends, in milliseconds since start: from then on nobody is banned.
     last_end: AtomicU64,
     displaced: AtomicU64,
+    /// How often the register was changed.
+    changes: AtomicU64,
 }
 
 /// Bans, those too that ended less than a day ago: they double the next one.
@@ -62,9 +69,9 @@ pub struct Ban {
     /// Who.
     pub client: ClientKey,
     /// Of which kind the last offence was.
-    pub kind: OffenceKind,
-    /// When it began.
-    pub since: SystemTime,
+    pub kind: Event,
+    /// When it began, in milliseconds since 1970.
+    pub since: u64,
     /// When it ends.
     pub until: Millis,
     /// How often the client was banned, this one included, each less than a day after the one before; at least 1.
@@ -79,7 +86,7 @@ pub struct Ban {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BanInfo {
     /// Of which kind the last offence was.
-    pub kind: OffenceKind,
+    pub kind: Event,
     /// How often it was banned.
     pub times: u32,
     /// Given in shadow mode: it is not to be refused.
@@ -91,7 +98,7 @@ pub struct BanInfo {
 /// What came of an offence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was not counted: bans are off, or the client is banned already.
+    /// It was not counted: it is no offence, bans are off, or the client is banned already.
     Nothing,
     /// It was counted.
     Scored,
@@ -126,18 +133,19 @@ impl BanBook {
             register: RwLock::default(),
             last_end: AtomicU64::new(0),
             displaced: AtomicU64::new(0),
+            changes: AtomicU64::new(0),
         }
     }
 
     /// Counts an offence of `client`; whoever then has more points than are forgiven is banned.
     pub fn offend(&self, client: ClientKey, offence: Offence, policy: &Policy, now: Millis) -> Outcome {
-        if policy.mode == Mode::Off || self.check(client, now).is_some() {
+        if policy.mode == BanMode::Off || points(offence.kind) == 0 || self.check(client, now).is_some() {
             return Outcome::Nothing;
         }
         let (kind, at) = (offence.kind, offence.at);
         self.remember(client, offence);
         let too_much =
-            self.scores.update(client, |dry| match SCORE.pour(dry, Tick::of_millis(now), kind.points()) {
+            self.scores.update(client, |dry| match SCORE.pour(dry, Tick::of_millis(now), points(kind)) {
                 Poured::Held(next) => (next, false),
                 Poured::Over(_) => (Tick(0), true),
             });
@@ -145,8 +153,8 @@ impl BanBook {
             return Outcome::Scored;
         }
         let evidence = self.evidence(client);
-        let shadow = policy.mode == Mode::Shadow;
-        let times = self.write(|register| register.times(client, now));
+        let shadow = policy.mode == BanMode::Shadow;
+        let times = self.read().times(client, now);
         let until = now.after(length(policy.first, times));
         let ban = Ban { client, kind, since: at, until, times, shadow, evidence };
         self.enter(ban.clone(), now);
@@ -159,12 +167,11 @@ impl BanBook {
         if now.0 >= self.last_end.load(Ordering::Relaxed) { None } else { self.look_up(client, now) }
     }
 
-    /// Ends the ban of `client` and forgets what it did; whether there was a ban.
-    pub fn lift(&self, client: ClientKey, now: Millis) -> bool {
+    /// Ends the ban of `client` and forgets all that it did; whether there was a ban, or one that still doubled the next.
+    pub fn lift(&self, client: ClientKey) -> bool {
         self.scores.update(client, |_| (Tick(0), ()));
         lock(&self.offences).retain(|(offender, _)| *offender != client);
-        let lifted = self.write(|register| register.remove(client));
-        lifted.is_some_and(|ban| ban.until > now)
+        self.write(|register| register.remove(client)).is_some()
     }
 
     /// The bans at `now`, those that last longest first.
@@ -181,6 +188,10 @@ impl BanBook {
 
     /// Forgets bans that ended more than a day ago. To be called now and then; without it they only take up room.
     pub fn expire(&self, now: Millis) {
+        let is_over = |(until, _): &(Millis, ClientKey)| until.after(REMEMBERED) <= now;
+        if !self.read().by_end.first().is_some_and(is_over) {
+            return;
+        }
         self.write(|register| {
             while let Some((until, client)) = register.by_end.first().copied()
                 && until.after(REMEMBERED) <= now
@@ -193,6 +204,11 @@ impl BanBook {
     /// Bans that had to go before their time, because there were too many.
     pub fn displaced(&self) -> u64 {
         self.displaced.load(Ordering::Relaxed)
+    }
+
+    /// Grows with each change of what [`Self::save`] tells.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
     }
 
     fn look_up(&self, client: ClientKey, now: Millis) -> Option<BanInfo> {
@@ -234,6 +250,7 @@ impl BanBook {
         let result = change(&mut register);
         let last_end = register.by_end.last().map_or(0, |(until, _)| until.0);
         self.last_end.store(last_end, Ordering::Relaxed);
+        self.changes.fetch_add(1, Ordering::Relaxed);
         result
     }
 }
@@ -244,12 +261,25 @@ impl Default for BanBook {
     }
 }
 
+impl fmt::Display for Ban {
+    /// For the log, behind the name of the client.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, times) = (self.kind.name(), self.times);
+        let whom = if self.shadow { "would be banned" } else { "banned" };
+        write!(
+            f,
+            "{whom} (ban {times} of this client) after {} offences, the last one {kind}",
+            self.evidence.len()
+        )
+    }
+}
+
 impl Ban {
     /// In a sentence, for the log.
     pub fn describe(&self, now: Millis) -> String {
         let (minutes, kind, times) = (self.left(now).as_secs().div_ceil(60), self.kind.name(), self.times);
         let would = if self.shadow { "would be banned" } else { "is banned" };
-        let again = if times > 1 { format!(", the {times}. time") } else { String::new() };
+        let again = if times > 1 { format!(", ban {times} of this client") } else { String::new() };
         let lift = if self.shadow { " (--bans on would do it)" } else { "" };
         format!("{} {would} for {minutes} min for {kind}{again}{lift}", self.client)
     }
@@ -263,7 +293,7 @@ impl Ban {
 impl Policy {
     /// Whether a client with this ban is refused.
     pub fn refuses(&self, ban: &BanInfo) -> bool {
-        self.mode == Mode::On && !ban.shadow
+        self.mode == BanMode::On && !ban.shadow
     }
 }
 

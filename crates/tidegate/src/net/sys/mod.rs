@@ -164,14 +164,23 @@ pub fn largest_receive_queue() -> u64 {
     setting.split_whitespace().last().and_then(|most| most.parse().ok()).unwrap_or(DEFAULT)
 }
 
-/// Lets memory of more than a mebibyte go back to the system as soon as it is free. Without this the allocator raises that
-/// bound with every larger piece that it sees, and keeps what one compressed file took for ever.
-pub fn keep_no_large_memory() {
+/// Sets up the allocator. Memory of more than a mebibyte goes back to the system as soon as it is free: without this the
+/// allocator raises that bound with every larger piece that it sees, and keeps what one compressed file took for ever.
+/// And there are up to eight arenas for each core, as by default: it would count the cores when it first needs many,
+/// and the sandbox would refuse it that.
+pub fn set_up_memory() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: mallopt takes two ints (man 3 mallopt); the caller has started no other thread that could set the same.
-    #[allow(unsafe_code)]
-    unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, 1024 * 1024);
+    {
+        /// glibc's own number (malloc/arena.c, `NARENAS_FROM_NCORES`).
+        const ARENAS_FOR_A_CORE: usize = 8;
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let arenas = libc::c_int::try_from(cores * ARENAS_FOR_A_CORE).unwrap_or(libc::c_int::MAX);
+        // SAFETY: mallopt takes two ints (man 3 mallopt); the caller has started no other thread that could set the same.
+        #[allow(unsafe_code)]
+        unsafe {
+            libc::mallopt(libc::M_MMAP_THRESHOLD, 1024 * 1024);
+            libc::mallopt(libc::M_ARENA_MAX, arenas);
+        }
     }
 }
 

@@ -1,0 +1,44 @@
+//! Why a server does not start.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::config::ListenAddr;
+use crate::sandbox::UserError;
+
+/// Why the server did not start; a sentence for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The folder to serve is not there.
+    #[error("root {0}: {1}; name the folder to serve with `-r FOLDER`")]
+    Root(String, io::Error),
+    /// An address cannot be had.
+    #[error("{0}: address in use; another server listens there (choose another with -p or --listen)")]
+    InUse(ListenAddr),
+    /// An address cannot be bound for another reason.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(ListenAddr, io::Error),
+    /// A log file cannot be opened.
+    #[error("cannot open the log: {0}")]
+    Log(io::Error),
+    /// The right to do so is missing.
+    #[error("cannot listen on {0}: permission denied; ports below 1024 need root or CAP_NET_BIND_SERVICE")]
+    Denied(ListenAddr),
+    /// The folder for what survives a restart cannot be used.
+    #[error("cannot use the state folder {}: {}", .0.display(), .1)]
+    State(PathBuf, io::Error),
+    /// The process cannot become the user that was asked for.
+    #[error(transparent)]
+    User(#[from] UserError),
+    /// That user may not write there: it, and why.
+    #[error(
+        "user {0} cannot store uploads: {1}; make the folder that user's, or name another with --uploads"
+    )]
+    Uploads(String, String),
+    /// That user may not write there: it, where, and why.
+    #[error("user {0} cannot begin a log in {1}: {2}; make the folder that user's, or log elsewhere")]
+    Logs(String, String, io::Error),
+    /// The system refuses something else.
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+}

@@ -1,0 +1,133 @@
+//! The start of a server: everything, or nothing.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::listeners::Listeners;
+use super::state::State;
+use super::{Server, StartError, capacity, places};
+use crate::clock::Millis;
+use crate::config::{Invocation, Settings};
+use crate::conn::send_file::copied_end;
+use crate::greeting::{self, Scene};
+use crate::handlers::files::codings::Codings;
+use crate::handlers::health::Draining;
+use crate::handlers::overview::{Overview, Parts};
+use crate::limits::{Admission, Budget, Ledger};
+use crate::net::sys;
+use crate::pool::Pool;
+use crate::site::Services;
+use crate::sync::Mutex;
+use crate::telemetry::log::{self as logging, LogWriter};
+use crate::telemetry::process::Process;
+use crate::telemetry::{Board, Notes};
+use crate::worker::{Entrance, Start, Worker};
+
+impl Server {
+    /// Binds and starts everything, or nothing. The order of what takes rights away is told in `places`.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start(invocation: Invocation, mut settings: Settings) -> Result<Self, StartError> {
+        let started = Instant::now();
+        let listeners = Listeners::bind(&settings)?;
+        let (at, backstage) = listeners.places();
+        sys::set_up_memory();
+        let descriptors = sys::raise_file_limit();
+        // All three read what lies beyond the sandbox: the cache counts the cores.
+        let (codings, copied_end) = (Codings::default(), copied_end(sys::largest_receive_queue()));
+        let process = Process::open()?;
+        places::give_up(&settings)?;
+        let root = places::open_root(&settings.files.root)?;
+        let store = places::open_store(&settings);
+        let ledger = Arc::new(Ledger::new());
+        let state = settings.server.state.as_ref().map(|folder| {
+            State::open(folder, &ledger, Millis(0)).map_err(|error| StartError::State(folder.clone(), error))
+        });
+        let state = state.transpose()?;
+        let confined = places::keep(&invocation, &mut settings, &store)?;
+        // From here on there are threads.
+        let (writer, log_thread) = LogWriter::start(&settings.log).map_err(StartError::Log)?;
+        logging::install(&writer, &settings.log);
+        std::panic::set_hook(Box::new(|panic| log::error!("{panic}")));
+        state.iter().for_each(State::tell);
+        let cap = capacity::connections(&settings, descriptors);
+        let store = store.inspect_err(|why| log::warn!("uploads are refused: {why}")).ok();
+        let stored = store.as_ref().map(|store| store.folder().try_clone_to_owned()).transpose()?;
+        let settings = Arc::new(settings);
+        let notes = Notes::of(settings.server.workers);
+        let parts = Parts {
+            board: Board::new(
+                notes.iter().map(|notes| Arc::clone(&notes.tally)).collect(),
+                notes.iter().map(|notes| Arc::clone(&notes.sightings)).collect(),
+            ),
+            pool: Pool::start(settings.server.threads, settings.server.queue)?,
+            admission: Admission::new(cap),
+            ledger: Arc::clone(&ledger),
+            budget: Budget::new(),
+            writer: writer.clone(),
+            process: Mutex::new(process),
+            draining: Draining::default(),
+            store: store.clone(),
+            zero: started,
+        };
+        let services = Services {
+            pool: parts.pool.clone(),
+            root: Arc::new(root),
+            store,
+            stored: stored.map(Arc::new),
+            budget: parts.budget.clone(),
+            ledger,
+            draining: parts.draining.clone(),
+            overview: Arc::new(Overview::new(parts, Arc::clone(&settings))),
+            room: capacity::remembered(descriptors, cap, settings.server.workers),
+            codings,
+            copied_end,
+        };
+        let Listeners { entrances, control, files } = listeners;
+        let mut server = Self {
+            settings,
+            invocation,
+            workers: Vec::new(),
+            services,
+            writer,
+            log_thread,
+            started,
+            descriptors,
+            state,
+            control,
+            _socket_files: files,
+        };
+        server.start_workers(entrances, notes, capacity::courtesy(descriptors, cap))?;
+        let uploads = server.services.store.is_some();
+        let scene =
+            Scene { at: &at, backstage: backstage.as_ref(), uploads, confined: &confined, cap, descriptors };
+        greeting::greet(&server.settings, &scene);
+        Ok(server)
+    }
+
+    fn start_workers(
+        &mut self,
+        entrances: Vec<Vec<Entrance>>,
+        notes: Vec<Notes>,
+        courtesy: usize,
+    ) -> io::Result<()> {
+        let workers = self.settings.server.workers;
+        let shares = Listeners::shares(entrances, workers);
+        for (number, (entrances, notes)) in shares.into_iter().zip(notes).enumerate() {
+            self.workers.push(Worker::start(Start {
+                number,
+                entrances,
+                settings: Arc::clone(&self.settings),
+                services: self.services.clone(),
+                admission: self.services.overview.parts.admission.clone(),
+                notes,
+                writer: self.writer.clone(),
+                epoch: self.started,
+                courtesy: (courtesy / workers).max(1),
+            })?);
+        }
+        Ok(())
+    }
+}
