@@ -16,6 +16,7 @@ use crate::bench::{
 };
 use crate::context::Context;
 
+/// Fewer would not fill the bounded tables of clients in their first tenth, and these take memory until they are full.
 const REQUESTS: u32 = 1_000_000;
 
 /// As many as a connection may have by default. The last one's method is unknown, which ends the connection.
@@ -51,8 +52,8 @@ pub(crate) fn run(root: &Path, flags: &[&str]) -> Result<Verdict, String> {
         ["--requests", number] => number
             .parse()
             .ok()
-            .filter(|number| (1000..=100_000_000).contains(number))
-            .ok_or("`--requests` is a number from 1000 to 100000000")?,
+            .filter(|number| (REQUESTS..=100_000_000).contains(number))
+            .ok_or("`--requests` is a number from 1000000 to 100000000")?,
         _ => return Err("`hosts` knows `--requests N` alone".to_owned()),
     };
     Ok(perform(root, requests).unwrap_or_else(|problem| {

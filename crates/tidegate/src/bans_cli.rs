@@ -6,9 +6,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::config::{BansRequest, Settings};
+use crate::limits::ClientKey;
 
 /// How long the server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Exit code of a mistake on the command line.
+const USAGE: u8 = 2;
 
 /// Exit code 0 when the server did what was asked, 1 otherwise.
 pub fn run(settings: &Settings, request: &BansRequest) -> ExitCode {
@@ -19,6 +23,10 @@ pub fn run(settings: &Settings, request: &BansRequest) -> ExitCode {
     };
     let line = match request {
         BansRequest::List => "bans export table".to_owned(),
+        BansRequest::Lift(client) if client.parse::<ClientKey>().is_err() => {
+            crate::complain(&format!("tidegate: {client} is no address of a client"));
+            return ExitCode::from(USAGE);
+        }
         BansRequest::Lift(client) => format!("bans lift {client}"),
         BansRequest::Export(format) => format!("bans export {format}"),
     };

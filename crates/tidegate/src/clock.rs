@@ -48,6 +48,12 @@ impl Clock {
         Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
 
+    /// `instant` on this clock, in nanoseconds: for rates of which several requests fall into a millisecond.
+    #[inline]
+    pub fn nanos(&self, instant: Instant) -> u64 {
+        u64::try_from(instant.saturating_duration_since(self.start).as_nanos()).unwrap_or(u64::MAX)
+    }
+
     /// Encodes the common fields anew when the wall clock shows another second.
     pub fn refresh(&self) {
         let now = SystemTime::now();

@@ -67,6 +67,15 @@ impl<'b> Exchange<'b> {
         self.refusal.clone_from(&response.refusal);
     }
 
+    /// What was asked and why it is refused, as evidence for whoever judges later; what the client sent is not escaped.
+    pub fn told(&self, refusal: &Refusal) -> String {
+        let why = refusal.evidence.as_deref().unwrap_or(refusal.code.row().title);
+        match self.line {
+            Some((method, target, _)) => format!("{method} {}: {why}", String::from_utf8_lossy(target)),
+            None => why.to_owned(),
+        }
+    }
+
     /// Whether this was an upload, or would have been one.
     #[inline]
     pub fn is_upload(&self) -> bool {

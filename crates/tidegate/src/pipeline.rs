@@ -39,6 +39,8 @@ pub struct Arrival {
     pub caller: Caller,
     /// When its head was complete.
     pub now: Millis,
+    /// The same, in nanoseconds.
+    pub nanos: u64,
     /// Its id.
     pub id: u64,
 }
@@ -69,7 +71,7 @@ fn judge<'b>(
     *client =
         site.guard.identity.of(arrival.caller.peer, request, host.as_ref().is_ok_and(|ours| ours.loopback));
     host?;
-    site.guard.admit(client, arrival.now)?; // (3)
+    site.guard.admit(client, arrival.nanos)?; // (3)
     let Some(method) = request.known_method() else { return Err(unknown_method(request)) }; // (4)
     let path = match Target::parse(request.target) {
         // (5)

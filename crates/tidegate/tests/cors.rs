@@ -129,6 +129,17 @@ fn sec_2_a_refused_body_can_be_read_by_the_script_that_sent_it() {
 }
 
 #[test]
+fn sec_2_a_script_that_asks_too_fast_can_read_when_to_come_back() {
+    let server = server(&["--cors-origin", GOOD, "--limit-loopback", "--rate-limit", "1/m:1"]);
+    let origin = format!("Origin: {GOOD}\r\n");
+    assert_eq!(ask(&server, "GET /", &origin).status, 200);
+    let refused = ask(&server, "GET /", &origin);
+    assert_eq!((refused.status, refused.code().as_str()), (429, "rate_limited"));
+    assert_eq!((allows(&refused), varies(&refused)), (Some(GOOD), true));
+    assert!(refused.field("retry-after").is_some(), "{refused:?}");
+}
+
+#[test]
 fn sec_2_an_upload_of_an_allowed_origin_tells_its_place() {
     let server = server(&["--cors-origin", GOOD]);
     let head = format!(

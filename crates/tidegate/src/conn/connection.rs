@@ -159,6 +159,11 @@ impl Connection {
         sent
     }
 
+    /// Whether any answer was given so far.
+    pub(super) const fn served_any(&self) -> bool {
+        self.served > 0
+    }
+
     /// Whether no more than one answer was given so far.
     pub(super) const fn is_first_answer(&self) -> bool {
         self.served <= 1

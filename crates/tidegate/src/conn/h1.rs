@@ -76,7 +76,11 @@ impl Connection {
                     self.refuse_late(input.unread());
                     return Ok(input);
                 }
-                Fill::Late | Fill::End | Fill::Leave => return Err(Gone),
+                Fill::Late | Fill::Leave => {
+                    self.leave().await;
+                    return Err(Gone);
+                }
+                Fill::End => return Err(Gone),
             }
             let site = self.local.site();
             loop {
@@ -155,7 +159,8 @@ impl Connection {
         let request = Request::new(&head, bytes);
         let mut exchange = Exchange::begin(self.local.ids.next(), self.caller.peer, started);
         exchange.asked(request);
-        let arrival = Arrival { caller: self.caller, now: self.now, id: exchange.id };
+        let nanos = self.local.clock.nanos(started);
+        let arrival = Arrival { caller: self.caller, now: self.now, nanos, id: exchange.id };
         match pipeline::handle(site, &request, arrival, &mut exchange.client) {
             Reply::Now(response) if request.body == BodyLength::None && response.body.bytes().is_some() => {
                 self.encode(site, &response, &mut exchange);
@@ -185,6 +190,14 @@ impl Connection {
         self.local.buffers.give_back(&mut input);
         self.in_request = true;
         if self.flush().await.is_ok() && !(nothing_more && (leaves_at_once || self.all_left())) {
+            Box::pin(linger::linger(self)).await;
+        }
+    }
+
+    /// Closes an idle connection. What its peer has not taken of an answer it gets as long as it goes on taking it.
+    async fn leave(&mut self) {
+        if self.served_any() && sys::unsent(&self.io).unwrap_or(0) > 0 {
+            self.in_request = true;
             Box::pin(linger::linger(self)).await;
         }
     }

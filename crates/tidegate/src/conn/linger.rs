@@ -28,7 +28,12 @@ pub(super) async fn linger(connection: &mut Connection) {
             }
             Fill::Late => {
                 let still = sys::unsent(&connection.io).unwrap_or(0);
-                if still == 0 || queued.saturating_sub(still) < LINGER_PACE {
+                if still == 0 {
+                    break;
+                }
+                if queued.saturating_sub(still) < LINGER_PACE {
+                    // Or the kernel would keep what the peer does not take for minutes.
+                    connection.io.reset_on_close();
                     break;
                 }
                 queued = still;

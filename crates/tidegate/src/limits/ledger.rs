@@ -1,6 +1,5 @@
 //! What is held against clients, over all workers and reloads; and the rules of the present settings by which it is.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::ClientKey;
@@ -14,9 +13,12 @@ use crate::config::{ClientSettings, RateLimit, Settings};
 use crate::exchange::Exchange;
 use crate::http::explain::Counts;
 use crate::http::reject::{Event, Extra};
+use crate::http::request::Name;
 use crate::http::{Code, Reject};
 use crate::net::cidr::CidrSet;
 
+/// Nanoseconds of a millisecond.
+const NANOS: u64 = 1_000_000;
 /// Clients whose rate is kept, nearly always: the memory is touched only where one falls.
 const CLIENTS: usize = 1_000_000;
 
@@ -97,23 +99,23 @@ impl Guard {
         }
     }
 
-    /// Lets a client ask, unless it is banned or has asked too often (H1-10, step 3).
+    /// Lets a client ask, unless it is banned or has asked too often (H1-10, step 3); `now` is in nanoseconds.
     ///
     /// # Errors
     /// `banned` or `rate_limited`.
     #[inline]
-    pub fn admit(&self, client: &Client, now: Millis) -> Result<(), Reject> {
+    pub fn admit(&self, client: &Client, now: u64) -> Result<(), Reject> {
         if self.identity.exempts(client) {
             return Ok(());
         }
-        if let Some(ban) = self.ledger.bans.check(client.key, now)
+        if let Some(ban) = self.ledger.bans.check(client.key, Millis(now / NANOS))
             && self.policy.refuses(&ban)
             && self.may_ban(client)
         {
             return Err(banned(&ban));
         }
         let Some((rate, limit)) = &self.rate else { return Ok(()) };
-        match self.ledger.rates.take(client.key, nanos(now), rate) {
+        match self.ledger.rates.take(client.key, now, rate) {
             Verdict::Allowed { .. } => Ok(()),
             limited @ Verdict::Limited { .. } => Err(rate_limited(rate, limit, &limited)),
         }
@@ -130,12 +132,12 @@ impl Guard {
         let counts = Counts::of(refusal.code);
         let scans = counts == Counts::InScans && self.ledger.misses.miss(client.key, now);
         let kind = if scans { Some(Event::Scan) } else { refusal.event };
-        let Some(kind) = kind.filter(|_| (scans || counts == Counts::Each) && self.may_ban(client)) else {
+        let is_offence =
+            |kind: &Event| (scans || counts == Counts::Each) && !is_mere_question(*kind, exchange);
+        let Some(kind) = kind.filter(is_offence).filter(|_| self.may_ban(client)) else {
             return Suspicion { scans, banned: None };
         };
-        let (_, target, _) = exchange.line.unwrap_or_default();
-        let seen = refusal.evidence.as_deref().map_or_else(|| String::from_utf8_lossy(target), Cow::from);
-        let offence = Offence::new(kind, wall, exchange.id, &seen);
+        let offence = Offence::new(kind, wall, exchange.id, &exchange.told(refusal));
         match self.ledger.bans.offend(client.key, offence, &self.policy, now) {
             Outcome::Banned(ban) => Suspicion { scans, banned: Some(ban) },
             Outcome::Nothing | Outcome::Scored => Suspicion { scans, banned: None },
@@ -149,7 +151,13 @@ impl Guard {
 }
 
 fn nanos(now: Millis) -> u64 {
-    now.0.saturating_mul(1_000_000)
+    now.0.saturating_mul(NANOS)
+}
+
+/// Who asks for a page of operators without a token may be a lost monitor or a curious visitor: only a guess is held
+/// against a client.
+fn is_mere_question(kind: Event, exchange: &Exchange<'_>) -> bool {
+    kind == Event::Admin && !exchange.request.is_some_and(|request| request.has(&[Name::Authorization]))
 }
 
 #[cold]

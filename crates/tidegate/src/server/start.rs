@@ -85,6 +85,8 @@ impl Server {
             codings,
             copied_end,
         };
+        // So that who looks in the first second sees something.
+        services.overview.tick();
         let Listeners { entrances, control, files } = listeners;
         let mut server = Self {
             settings,

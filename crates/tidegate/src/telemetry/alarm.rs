@@ -157,6 +157,16 @@ impl Alarm {
 }
 
 impl Told<'_> {
+    /// An audit must show what was asked for, too.
+    fn asked_and_why(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        if let Some((method, target, _)) = self.exchange.line {
+            text.extend([method.as_bytes(), b" ", target, b": "].concat());
+        }
+        text.extend(self.evidence.as_bytes());
+        text
+    }
+
     /// As SEC-5 has it.
     fn push_json(&self, out: &mut Vec<u8>) {
         out.extend(b"{\"time\":\"");
@@ -167,7 +177,7 @@ impl Told<'_> {
             format!(",\"kind\":\"{}\",\"rule\":\"{}\",\"evidence\":", self.kind.name(), self.rule)
                 .into_bytes(),
         );
-        push_json(out, self.evidence.as_bytes());
+        push_json(out, &self.asked_and_why());
         out.extend(b"}\n");
     }
 }

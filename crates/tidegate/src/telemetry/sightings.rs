@@ -93,8 +93,11 @@ impl Sightings {
     /// The refusal with this id, if it is still remembered.
     pub fn find(&self, id: u64) -> Option<Sighting> {
         let seen = lock(&self.0);
-        let place = seen.ids.slots.iter().position(|known| *known == id)?;
-        seen.refusals.slots.get(place).copied()
+        let place = seen.ids.slots.iter().position(|known| *known == id);
+        let refusal = place.and_then(|place| seen.refusals.slots.get(place));
+        // Events are remembered for longer, for there are fewer of them.
+        let mut events = seen.events.iter().flat_map(|kind| &kind.slots);
+        refusal.or_else(|| events.find(|event| event.id == id)).copied()
     }
 
     /// The newest `most` events of each kind, in no order.
@@ -250,7 +253,7 @@ mod tests {
         sightings.event(&sighting(1000, Some(Event::Scan)));
         let of = |kind: Event| sightings.events(50).iter().filter(|seen| seen.event == Some(kind)).count();
         assert_eq!([Event::Traversal, Event::Host, Event::Scan, Event::Ban].map(of), [1, 50, 1, 0]);
-        assert!(sightings.find(1000).is_none(), "nothing was refused there");
+        assert!(sightings.find(1).is_some() && sightings.find(1000).is_some(), "an event is found by its id");
         let offenders = sightings.offenders(Millis(0));
         assert_eq!((offenders.len(), offenders[0].refusals), (1, 1997));
     }

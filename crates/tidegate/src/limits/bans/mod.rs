@@ -139,7 +139,10 @@ impl BanBook {
 
     /// Counts an offence of `client`; whoever then has more points than are forgiven is banned.
     pub fn offend(&self, client: ClientKey, offence: Offence, policy: &Policy, now: Millis) -> Outcome {
-        if policy.mode == BanMode::Off || points(offence.kind) == 0 || self.check(client, now).is_some() {
+        let shadow = policy.mode == BanMode::Shadow;
+        // What would have been a ban does not stand in the way of one.
+        let is_banned = self.check(client, now).is_some_and(|ban| shadow || !ban.shadow);
+        if policy.mode == BanMode::Off || points(offence.kind) == 0 || is_banned {
             return Outcome::Nothing;
         }
         let (kind, at) = (offence.kind, offence.at);
@@ -153,8 +156,7 @@ impl BanBook {
             return Outcome::Scored;
         }
         let evidence = self.evidence(client);
-        let shadow = policy.mode == BanMode::Shadow;
-        let times = self.read().times(client, now);
+        let times = self.read().times(client, shadow, now);
         let until = now.after(length(policy.first, times));
         let ban = Ban { client, kind, since: at, until, times, shadow, evidence };
         self.enter(ban.clone(), now);
@@ -305,8 +307,9 @@ impl Register {
     }
 
     /// The how-manieth ban of `client` a new one would be.
-    fn times(&self, client: ClientKey, now: Millis) -> u32 {
-        let before = self.records.get(&client).filter(|ban| ban.until.after(REMEMBERED) > now);
+    fn times(&self, client: ClientKey, shadow: bool, now: Millis) -> u32 {
+        let before =
+            self.records.get(&client).filter(|ban| ban.shadow == shadow && ban.until.after(REMEMBERED) > now);
         before.map_or(1, |ban| ban.times.saturating_add(1))
     }
 
