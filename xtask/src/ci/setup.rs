@@ -13,7 +13,7 @@ pub(super) const FUZZ: Tool = Tool::from_crate("cargo-fuzz", "0.13.2", &["--debu
 pub(super) const NIGHTLY: Tool = Tool::rustup("nightly");
 
 /// In the order of installing: npm comes before what npm brings.
-const TOOLS: [Tool; 17] = [
+const TOOLS: [Tool; 18] = [
     Tool::debian("brotli", "brotli"),
     // libFuzzer is written in C++.
     Tool::debian("c++", "g++"),
@@ -21,6 +21,7 @@ const TOOLS: [Tool; 17] = [
     Tool::debian("groff", "groff-base"),
     Tool::debian("kill", "procps"),
     Tool::debian("mkfs.ext4", "e2fsprogs"),
+    Tool::debian("nginx", "nginx"),
     Tool::debian("promtool", "prometheus"),
     Tool::debian("strace", "strace"),
     Tool::debian("python3", "python3"),
