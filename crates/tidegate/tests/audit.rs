@@ -237,3 +237,23 @@ fn sec_5_a_flood_over_many_connections_is_one_client_all_the_same() {
     let audited = audit(&server).len();
     assert!((10..=10 * seconds).contains(&audited), "{audited} lines in {seconds} s");
 }
+
+/// The line is all that is left when somebody investigates: it must hold what was tried.
+#[test]
+fn sec_5_the_evidence_shows_what_was_asked_for() {
+    let server = setup(&[]).start();
+    let host = server.host();
+    for (rule, request, shown) in [
+        (
+            "traversal",
+            format!("GET /a/../../etc/shadow HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+            "/a/../../etc/shadow",
+        ),
+        ("host_not_allowed", "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n".into(), "evil.example"),
+        ("admin_forbidden", format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\nVia: x\r\n\r\n"), "/metrics"),
+    ] {
+        assert_eq!(send(&server, request).code(), rule);
+        let entry = wait_for(&server, rule, |entry| entry["rule"] == rule);
+        assert!(entry["evidence"].as_str().unwrap().contains(shown), "{entry}");
+    }
+}

@@ -78,9 +78,10 @@ fn run_4_bans_lift_frees_one_client_at_once() {
 #[test]
 fn run_4_bans_export_writes_what_other_tools_read() {
     let server = with_bans();
-    let json: Value = serde_json::from_str(&said(&server, &["export", "--format", "json"])).unwrap();
-    let clients: Vec<_> =
-        json.as_array().unwrap().iter().map(|ban| ban["client"].as_str().unwrap()).collect();
+    let json = said(&server, &["export", "--format", "json"]);
+    let parse = |line| serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    let lines: Vec<_> = json.lines().map(parse).collect();
+    let clients: Vec<_> = lines.iter().map(|ban| ban["client"].as_str().unwrap()).collect();
     assert!(
         clients.len() == 2 && clients.contains(&MALLORY) && clients.contains(&"2001:db8:1:2::/64"),
         "{json}"
@@ -165,6 +166,23 @@ fn run_4_the_control_socket_is_its_owners_alone() {
     server.signal("TERM");
     assert_eq!(server.wait().code(), Some(0));
     assert!(!path.exists(), "it is removed at the end");
+}
+
+/// A socket of a living server is not taken from it; that of a dead one is.
+#[test]
+fn run_4_a_control_socket_in_use_is_not_taken_and_a_dead_one_is() {
+    let mut server = with_bans();
+    let path = server.folder.0.join("control.sock");
+    let second = run(&server.folder.0, &["-p", "0", "-r", "root", "--control", "control.sock"], &[]);
+    assert_eq!(second.code, Some(1), "{second:?}");
+    assert!(second.err.contains("control.sock"), "{second:?}");
+    assert!(said(&server, &["list"]).contains(MALLORY), "the first one has it still");
+    server.signal("KILL");
+    server.wait();
+    assert!(path.exists(), "the control: nobody tidied up");
+    let again = Setup::new().args(&["--control", path.to_str().unwrap()]).start();
+    assert!(!said(&server, &["list"]).contains(MALLORY), "this is another server's book");
+    drop(again);
 }
 
 /// One that speaks nonsense to the socket, or nothing, keeps nobody from it.

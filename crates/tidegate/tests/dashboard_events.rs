@@ -215,7 +215,7 @@ fn obs_3_a_viewer_who_falls_behind_is_dropped() {
     }
     let begun = Instant::now();
     while viewers(&server) > 1 {
-        assert!(begun.elapsed() < Duration::from_secs(60), "he is never dropped");
+        assert!(begun.elapsed() < Duration::from_secs(90), "he is never dropped");
         steady.next().expect("who keeps up goes on");
     }
     steady.next().expect("who keeps up goes on");

@@ -88,20 +88,25 @@ fn sec_1_after_the_time_told_exactly_one_request_passes() {
 fn sec_1_the_rate_is_exact() {
     let server =
         Setup::new().args(&BEHIND_PROXY).args(&["--rate-limit", "200/s:200", "--access-log", "off"]).start();
-    let mut proxy = Proxy::of(&server);
-    let begun = Instant::now();
-    let mut passed = 0_u32;
-    let mut longest = Duration::ZERO;
-    while begun.elapsed() < Duration::from_secs(3) {
-        let before = begun.elapsed();
-        passed += u32::from(proxy.get(ALICE, "/healthz").status == 200);
-        longest = longest.max(begun.elapsed() - before);
-    }
-    // Whoever sleeps for as long as the bucket needs to fill loses what would have come; then nothing can be said.
-    assert!(longest < Duration::from_millis(900), "this machine is too busy: {longest:?}");
-    let expected = 200.0 + 200.0 * begun.elapsed().as_secs_f64();
+    // Whoever sleeps for as long as a bucket takes to fill loses what would have come, and nothing can be said.
+    let counted = (1..=5).find_map(|attempt| passing(&server, &format!("203.0.113.{attempt}")));
+    let (passed, seconds) = counted.expect("this machine is too busy");
+    let expected = 200.0 + 200.0 * seconds;
     let error = (f64::from(passed) - expected).abs() / expected;
     assert!(error < 0.05, "{passed} passed, {expected:.0} should have");
+}
+
+/// How many of the requests of three seconds pass, and the seconds; `None` where there were long pauses between them.
+fn passing(server: &Server, client: &str) -> Option<(u32, f64)> {
+    let mut proxy = Proxy::of(server);
+    let begun = Instant::now();
+    let (mut passed, mut longest) = (0, Duration::ZERO);
+    while begun.elapsed() < Duration::from_secs(3) {
+        let before = begun.elapsed();
+        passed += u32::from(proxy.get(client, "/healthz").status == 200);
+        longest = longest.max(begun.elapsed() - before);
+    }
+    (longest < Duration::from_millis(800)).then(|| (passed, begun.elapsed().as_secs_f64()))
 }
 
 /// The default is 100/s with a burst of 200; `off` is the control.

@@ -5,10 +5,15 @@ import { after } from "node:test";
 
 /** Starts TIDEGATE_PROGRAM with `args` on a free port, and ends it after the tests. Gives its URL with its closing
  *  slash, as the start-up block says it. */
-export function serve(args) {
+export async function serve(args) {
+  return (await start("0", args)).url;
+}
+
+/** The same on this port, with its process. */
+export function start(port, args) {
   const child = spawn(
     process.env.TIDEGATE_PROGRAM,
-    ["--port", "0", ...args],
+    ["--port", port, ...args],
     // A TIDEGATE_ variable of this environment must not change what is tested.
     { env: {}, stdio: ["ignore", "pipe", "pipe"] },
   );
@@ -18,7 +23,7 @@ export function serve(args) {
     const hear = (chunk) => {
       said += chunk;
       const url = said.match(/http:\/\/127\.0\.0\.1:\d+\//)?.[0];
-      if (url) resolve(url);
+      if (url) resolve({ url, child });
     };
     child.stdout.on("data", hear);
     child.stderr.on("data", hear);

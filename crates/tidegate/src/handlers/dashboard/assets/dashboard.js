@@ -30,6 +30,8 @@ follow("/security-dashboard/events", {
     seconds = all.slice(-SPAN);
   },
   snapshot(snapshot) {
+    // Another server may speak another shape: it brings its own page.
+    if (latest !== null && latest.version !== snapshot.version) location.reload();
     latest = snapshot;
     append(snapshot.second);
     showVerdict(snapshot);

@@ -1,7 +1,7 @@
 // The numbers of this second, and the bars of memory and files.
 
 import { byId, keep, make, say, share } from "./dom.js";
-import { NOT_KNOWN, bytes, count, latency, span, sum } from "./format.js";
+import { NOT_KNOWN, bytes, count, latency, sum } from "./format.js";
 
 /** What stands in each `data-value`. */
 const FIGURES = {
@@ -14,7 +14,7 @@ const FIGURES = {
   connections: (s) => count(s.second.connections),
   connections_more: (s) => `${count(s.second.active)} active · peak ${count(s.totals.connections_peak)}`,
   pool: (s) => `${count(s.pool.busy)}/${count(s.pool.size)}`,
-  pool_more: (s) => `queue ${count(s.pool.queue_depth)}/${count(s.pool.queue_limit)} · full ${count(s.pool.saturations)}×`,
+  pool_more: ({ pool }) => `queue ${pool.queue_depth}/${pool.queue_limit} · full ${count(pool.saturations)}×`,
   sent: (s) => bytes(s.second.bytes_sent),
   sent_more: (s) => uploads(s.totals.uploads),
   memory: (s) => bytes(s.memory.resident_bytes),
@@ -37,8 +37,8 @@ const NEARLY_FULL = 0.8;
 
 export function showFigures(snapshot) {
   for (const node of document.querySelectorAll("[data-value]")) say(node, FIGURES[node.dataset.value](snapshot));
-  const lines = METERS.map(([name, used, limit, text]) => ({ name, used: used(snapshot), limit: limit(snapshot), text }));
-  keep(byId("meters"), lines, (line) => line.name, meter);
+  const line = ([name, used, limit, text]) => ({ name, used: used(snapshot), limit: limit(snapshot), text });
+  keep(byId("meters"), METERS.map(line), ({ name }) => name, meter);
 }
 
 function meter({ name }) {
@@ -63,13 +63,16 @@ function shadows({ mode, list }) {
   return shadow > 0 && mode === "on" ? `mode on · ${count(shadow)} in shadow` : `mode ${mode}`;
 }
 
-let earlier = null;
+/** Milliseconds between two snapshots from which on the difference of their processor times says something. */
+const APART = 500;
 
-/** Processor time used of one core, between this snapshot and the one before. */
-function processor(snapshot) {
-  const now = { at: snapshot.at, used: snapshot.memory.cpu_seconds };
-  const before = earlier;
-  earlier = now;
-  if (before === null || now.at <= before.at) return NOT_KNOWN;
-  return `${(((now.used - before.used) * 100_000) / (now.at - before.at)).toFixed(0)} %`;
+let measured = { at: 0, used: 0, text: NOT_KNOWN };
+
+/** Processor time used since the snapshot before, in hundredths of one core. */
+function processor({ at, memory: { cpu_seconds: used } }) {
+  const passed = at - measured.at;
+  if (passed < APART) return measured.text;
+  const part = ((used - measured.used) * 100_000) / passed;
+  measured = { at, used, text: measured.at === 0 ? NOT_KNOWN : `${part.toFixed(0)} %` };
+  return measured.text;
 }

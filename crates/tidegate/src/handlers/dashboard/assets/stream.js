@@ -1,6 +1,6 @@
 // The live stream: one EventSource at a time, and a watch over it.
 //
-//     connecting ──history, snapshot──► live ──error, or silence──► lost ──pause──► connecting
+//     connecting ─► history, snapshot ─► live ─► error, or silence ─► lost ─► pause ─► connecting
 //
 // The browser would try again by itself after some errors and give up after others (a 503 to one viewer too many).
 // Here every end is the same: close, say so, pause, try again.
@@ -23,6 +23,7 @@ export function follow(url, seen) {
 
   const open = () => {
     clearTimeout(attempt);
+    source?.close();
     source = new EventSource(url);
     source.addEventListener("history", (message) => seen.history(JSON.parse(message.data).seconds));
     source.addEventListener("snapshot", (message) => {

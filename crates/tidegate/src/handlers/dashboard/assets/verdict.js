@@ -1,7 +1,7 @@
 // The one line that is read from three metres: state by word, colour and shape, and what to do. The title and the
 // icon of the tab say it too, so that a hidden tab still tells.
 
-import { byId, say } from "./dom.js";
+import { byId, say, visible } from "./dom.js";
 import { clock, count, span, utc } from "./format.js";
 
 /** Each state: its word, and its sign in the title, where there is neither colour nor shape. */
@@ -14,19 +14,22 @@ const STATES = {
   lost: ["Connection lost", "○"],
 };
 
-let announced = null;
+/** Characters from which a line is set smaller, so that it stays one line on a wall. */
+const LONG = 64;
+
 /** When the last data came, in the server's milliseconds; none yet. */
 let last = null;
 
 export function showVerdict(snapshot) {
   const { level, line, advice } = snapshot.verdict;
   last = snapshot.at;
-  show(level in STATES ? level : "watch", line, advice);
+  show(Object.hasOwn(STATES, level) ? level : "watch", visible(line), visible(advice));
   say(byId("live"), "Live");
   showClock(last);
   const viewers = snapshot.viewers === 1 ? "1 viewer" : `${count(snapshot.viewers)} viewers`;
-  const reload = snapshot.reload.ok ? "" : " · last reload refused";
-  say(byId("about"), `${snapshot.version} · up ${span(Math.floor(snapshot.uptime_seconds))} · ${viewers}${reload}`);
+  const facts = [visible(snapshot.version), `up ${span(Math.floor(snapshot.uptime_seconds))}`, viewers];
+  if (!snapshot.reload.ok) facts.push("last reload refused");
+  say(byId("about"), facts.join(" · "));
 }
 
 /** Says that what is shown is not live, and from when it is. */
@@ -40,18 +43,14 @@ function show(level, line, advice) {
   const [word, sign] = STATES[level];
   say(byId("level"), word);
   say(byId("line"), line);
+  byId("line").classList.toggle("long", line.length > LONG);
   say(byId("advice"), advice);
   if (document.body.dataset.level === level) return;
   document.body.dataset.level = level;
   document.title = `${sign} ${word} · tidegate`;
   byId("icon").href = `/security-dashboard/state-${level}.svg`;
-  announce(level, `${word}. ${line} ${advice}`);
-}
-
-/** Read out when the state changes, and not when only its numbers do. */
-function announce(level, text) {
-  if (announced !== level) say(byId("announcement"), text);
-  announced = level;
+  // Read out when the state changes, and not when only its numbers do.
+  say(byId("announcement"), `${word}. ${line} ${advice}`);
 }
 
 function showClock(at) {
