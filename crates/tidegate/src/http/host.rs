@@ -31,6 +31,9 @@ pub enum Here {
     Unix,
 }
 
+/// Bytes of a malformed host that are shown to the operator.
+const SHOWN: usize = 80;
+
 /// The port that `http` implies.
 const DEFAULT_PORT: u16 = 80;
 
@@ -140,7 +143,9 @@ fn names_port(authority: &Authority<'_>, port: u16) -> bool {
 
 fn parse(bytes: &[u8]) -> Result<Authority<'_>, Reject> {
     Authority::parse(bytes).map_err(|bad| {
-        Reject::new(Code::BadHost, "The Host field is no host with an optional port.").seen(format!("{bad}"))
+        let given = String::from_utf8_lossy(bytes.get(..SHOWN).unwrap_or(bytes));
+        Reject::new(Code::BadHost, "The Host field is no host with an optional port.")
+            .seen(format!("{bad}: {given}"))
     })
 }
 

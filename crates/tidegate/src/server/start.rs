@@ -7,7 +7,6 @@ use std::time::Instant;
 use super::listeners::Listeners;
 use super::state::State;
 use super::{Server, StartError, capacity, places};
-use crate::clock::Millis;
 use crate::config::{Invocation, Settings};
 use crate::conn::send_file::copied_end;
 use crate::greeting::{self, Scene};
@@ -19,9 +18,9 @@ use crate::net::sys;
 use crate::pool::Pool;
 use crate::site::Services;
 use crate::sync::Mutex;
+use crate::telemetry::Notes;
 use crate::telemetry::log::{self as logging, LogWriter};
 use crate::telemetry::process::Process;
-use crate::telemetry::{Board, Notes};
 use crate::worker::{Entrance, Start, Worker};
 
 impl Server {
@@ -42,10 +41,7 @@ impl Server {
         let root = places::open_root(&settings.files.root)?;
         let store = places::open_store(&settings);
         let ledger = Arc::new(Ledger::new());
-        let state = settings.server.state.as_ref().map(|folder| {
-            State::open(folder, &ledger, Millis(0)).map_err(|error| StartError::State(folder.clone(), error))
-        });
-        let state = state.transpose()?;
+        let state = State::of(&settings, &ledger)?;
         let confined = places::keep(&invocation, &mut settings, &store)?;
         // From here on there are threads.
         let (writer, log_thread) = LogWriter::start(&settings.log).map_err(StartError::Log)?;
@@ -58,10 +54,7 @@ impl Server {
         let settings = Arc::new(settings);
         let notes = Notes::of(settings.server.workers);
         let parts = Parts {
-            board: Board::new(
-                notes.iter().map(|notes| Arc::clone(&notes.tally)).collect(),
-                notes.iter().map(|notes| Arc::clone(&notes.sightings)).collect(),
-            ),
+            board: Notes::board(&notes),
             pool: Pool::start(settings.server.threads, settings.server.queue)?,
             admission: Admission::new(cap),
             ledger: Arc::clone(&ledger),

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use rustix::fs::{Access, AtFlags, CWD};
 
+use super::StartError;
 use crate::clock::{Millis, unix_millis};
+use crate::config::Settings;
 use crate::limits::Ledger;
 use crate::limits::bans::Restored;
 use crate::pool::Pool;
@@ -28,11 +30,22 @@ pub(super) struct State {
 }
 
 impl State {
+    /// The one that `settings` name, if they do, at the start of the server.
+    ///
+    /// # Errors
+    /// As [`State::open`].
+    pub(super) fn of(settings: &Settings, ledger: &Arc<Ledger>) -> Result<Option<Self>, StartError> {
+        let open = |folder: &PathBuf| {
+            Self::open(folder, ledger, Millis(0)).map_err(|error| StartError::State(folder.clone(), error))
+        };
+        settings.server.state.as_ref().map(open).transpose()
+    }
+
     /// Creates `folder` where it is missing, and takes over the bans that it holds.
     ///
     /// # Errors
     /// When it can be neither created nor read, or not written to.
-    pub(super) fn open(folder: &Path, ledger: &Arc<Ledger>, now: Millis) -> io::Result<Self> {
+    fn open(folder: &Path, ledger: &Arc<Ledger>, now: Millis) -> io::Result<Self> {
         std::fs::create_dir_all(folder)?;
         rustix::fs::accessat(CWD, folder, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?;
         let text = match std::fs::read(folder.join(NAME)) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::alarm::SharedMeter;
+use super::board::Board;
 use super::sightings::Sightings;
 use super::tally::Tally;
 
@@ -18,6 +19,14 @@ pub struct Notes {
 }
 
 impl Notes {
+    /// The board on which all of `notes` can be read.
+    pub fn board(notes: &[Self]) -> Board {
+        Board::new(
+            notes.iter().map(|notes| Arc::clone(&notes.tally)).collect(),
+            notes.iter().map(|notes| Arc::clone(&notes.sightings)).collect(),
+        )
+    }
+
     /// Empty ones for each of `workers`.
     pub fn of(workers: usize) -> Vec<Self> {
         let first = Self::default();

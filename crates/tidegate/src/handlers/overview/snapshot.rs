@@ -142,9 +142,10 @@ fn workers(overview: &Overview) -> Vec<Value> {
         };
         json!({
             "id": id, "state": state, "connections": tally.connections(), "served": now,
-            "doing": match active {
-                0 => "waiting, or answering from memory".to_owned(),
-                active => format!("{active} requests wait for the pool, a body or a file"),
+            "doing": match (active, tally.connections()) {
+                (0, 0) => "no connections".to_owned(),
+                (0, _) => "serving from memory".to_owned(),
+                (active, _) => format!("{active} waiting for disk or body"),
             },
         })
     };
