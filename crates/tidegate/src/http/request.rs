@@ -115,14 +115,34 @@ impl Name {
     }
 }
 
-/// Names of fields that only a proxy writes, beside `X-Forwarded-…`.
-const FORWARDING: [&str; 4] = ["via", "x-real-ip", "true-client-ip", "cf-connecting-ip"];
+/// Names of fields that only a proxy writes: those of SPEC SEC-0, and those of balancers and delivery networks.
+const FORWARDING: [&str; 13] = [
+    "via",
+    "x-real-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "cf-ray",
+    "cdn-loop",
+    "fastly-client-ip",
+    "fly-client-ip",
+    "x-amzn-trace-id",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-forwarded",
+    "x-original-forwarded-for",
+];
+/// How names begin that only a proxy writes.
+const FORWARDING_FAMILIES: [&str; 2] = ["x-forwarded-", "x-envoy-"];
 
 fn is_forwarding(name: &str) -> bool {
+    let begins =
+        |family: &&str| name.get(..family.len()).is_some_and(|start| start.eq_ignore_ascii_case(family));
     // All of them begin so; most other names do not.
-    matches!(name.as_bytes().first(), Some(b'v' | b'V' | b'x' | b'X' | b't' | b'T' | b'c' | b'C'))
-        && (FORWARDING.iter().any(|known| name.eq_ignore_ascii_case(known))
-            || name.get(..12).is_some_and(|start| start.eq_ignore_ascii_case("x-forwarded-")))
+    matches!(
+        name.as_bytes().first(),
+        Some(b'v' | b'V' | b'x' | b'X' | b't' | b'T' | b'c' | b'C' | b'f' | b'F')
+    ) && (FORWARDING.iter().any(|known| name.eq_ignore_ascii_case(known))
+        || FORWARDING_FAMILIES.iter().any(|family| begins(&family)))
 }
 
 /// What the Host field lines of a request say (RFC 9112 §3.2).
@@ -275,7 +295,11 @@ mod tests {
         ] {
             assert!(forwarded(field), "{field}");
         }
-        for field in ["X-Forwarded", "X-Requested-With", "Vary", "Content-Type", "Cookie", "TE", "Accept"] {
+        for field in ["X-Client-IP", "CF-Ray", "CDN-Loop", "X-Envoy-Peer", "x-amzn-trace-id", "Fly-Client-IP"]
+        {
+            assert!(forwarded(field), "{field}");
+        }
+        for field in ["From", "X-Requested-With", "Vary", "Content-Type", "Cookie", "TE", "Accept"] {
             assert!(!forwarded(field), "{field}");
         }
     }

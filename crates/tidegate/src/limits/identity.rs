@@ -1,5 +1,7 @@
 //! Who asks (SPEC SEC-0, SEC-1): the peer itself, or the client that a trusted proxy names.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Once;
@@ -27,10 +29,48 @@ pub struct Client {
 }
 
 /// How clients are told apart.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Identity {
     trusted: CidrSet,
     limit_loopback: bool,
+    habits: Habits,
+}
+
+/// Which of the two fields a trusted proxy writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Habit {
+    /// `Forwarded`
+    Forwarded,
+    /// `X-Forwarded-For`
+    List,
+}
+
+/// What is known of the proxies' habits.
+///
+/// A proxy writes one of the two fields, and passes the other on as its visitor sent it: where both are there, one of them
+/// may be a visitor's word on himself. But what a proxy writes it writes always; so a request with one field alone
+/// proves that it does not write the other one.
+#[derive(Debug, Default)]
+struct Habits(RefCell<HashMap<IpAddr, Habit>>);
+
+/// Proxies whose habits are remembered; of more, only those fields are believed that agree.
+const PROXIES: usize = 256;
+
+impl Habits {
+    /// The habit of `proxy`, which now passes on what was `sent`: `Forwarded`, `X-Forwarded-For`.
+    fn of(&self, proxy: IpAddr, sent: (bool, bool)) -> Option<Habit> {
+        let shown = match sent {
+            (true, false) => Some(Habit::Forwarded),
+            (false, true) => Some(Habit::List),
+            _ => None,
+        };
+        let Some(habit) = shown else { return self.0.borrow().get(&proxy).copied() };
+        let mut known = self.0.borrow_mut();
+        if known.len() < PROXIES || known.contains_key(&proxy) {
+            known.insert(proxy, habit);
+        }
+        shown
+    }
 }
 
 impl Client {
@@ -58,7 +98,11 @@ impl fmt::Display for Client {
 impl Identity {
     /// By these settings.
     pub fn new(settings: &ClientSettings) -> Self {
-        Self { trusted: settings.trusted_proxies.clone(), limit_loopback: settings.limit_loopback }
+        Self {
+            trusted: settings.trusted_proxies.clone(),
+            limit_loopback: settings.limit_loopback,
+            habits: Habits::default(),
+        }
     }
 
     /// Whose request this is. `loopback` says that the Host it names, and that is ours, is a loopback one.
@@ -78,20 +122,16 @@ impl Identity {
     }
 
     /// The client that the trusted proxy at `address` names, or the proxy itself where it names none that can be believed.
-    ///
-    /// A proxy writes one of the two fields and passes the other on as its visitor sent it: where both are there and
-    /// disagree, one of them is a visitor's word on himself.
     fn behind(&self, address: IpAddr, request: &Request<'_>) -> Client {
         let trusted = |hop| self.trusted.contains(hop);
-        let forwarded = request
-            .has(&[Name::Forwarded])
-            .then(|| forwarded::client(address, request.values(Name::Forwarded), [], trusted));
-        let listed = request
-            .has(&[Name::XForwardedFor])
-            .then(|| forwarded::client(address, [], request.values(Name::XForwardedFor), trusted));
-        let named = match (forwarded, listed) {
-            (Some(one), Some(other)) if one != other => address,
-            (one, other) => one.or(other).unwrap_or(address),
+        let by_forwarded = || forwarded::client(address, request.values(Name::Forwarded), [], trusted);
+        let by_list = || forwarded::client(address, [], request.values(Name::XForwardedFor), trusted);
+        let sent = (request.has(&[Name::Forwarded]), request.has(&[Name::XForwardedFor]));
+        let named = match (sent, self.habits.of(address, sent)) {
+            ((false, false), _) => address,
+            (_, Some(Habit::Forwarded)) => by_forwarded(),
+            (_, Some(Habit::List)) => by_list(),
+            (_, None) => Some(by_forwarded()).filter(|named| *named == by_list()).unwrap_or(address),
         };
         Client { address: Some(named), key: ClientKey::of(named), operator: false, hidden: named == address }
     }
@@ -128,4 +168,24 @@ fn tell_of_the_missing_flag() {
              add --trusted-proxy 127.0.0.1"
         );
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sec_1_one_field_alone_shows_what_a_proxy_writes() {
+        let habits = Habits::default();
+        let proxy = IpAddr::from([10, 0, 0, 1]);
+        assert_eq!(habits.of(proxy, (true, true)), None, "nothing is known yet");
+        assert_eq!(habits.of(proxy, (false, false)), None, "a request of the proxy's own shows nothing");
+        assert_eq!(habits.of(proxy, (false, true)), Some(Habit::List));
+        assert_eq!(habits.of(proxy, (true, true)), Some(Habit::List), "the other field is its visitor's");
+        assert_eq!(habits.of(IpAddr::from([10, 0, 0, 2]), (true, true)), None, "another proxy");
+        for number in 0..2 * PROXIES {
+            habits.of(IpAddr::from((number as u128).to_be_bytes()), (true, false));
+        }
+        assert!(habits.0.borrow().len() <= PROXIES);
+    }
 }

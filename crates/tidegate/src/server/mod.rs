@@ -23,6 +23,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, LocalOptions};
+use tokio::time::MissedTickBehavior;
 
 use self::control::Control;
 pub use self::error::StartError;
@@ -106,7 +107,8 @@ impl Server {
     /// Listens to signals until the server has ended.
     async fn watch(&mut self, signals: &mut Signals) -> ExitCode {
         let mut status = tokio::time::interval_at(tokio::time::Instant::now() + STATUS_EVERY, STATUS_EVERY);
-        let mut second = tokio::time::interval(SECOND);
+        let mut second = tokio::time::interval_at(tokio::time::Instant::now() + SECOND, SECOND);
+        second.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut finished = 0;
         let asked_by = loop {
             tokio::select! {

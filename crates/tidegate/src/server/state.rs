@@ -25,8 +25,16 @@ pub(super) struct State {
     folder: PathBuf,
     ledger: Arc<Ledger>,
     restored: Restored,
-    /// Which of the book's changes the file holds.
-    saved: Arc<Mutex<u64>>,
+    saved: Arc<Mutex<Saved>>,
+}
+
+/// What the file holds.
+#[derive(Clone, Copy, Debug)]
+struct Saved {
+    /// So many of the book's changes.
+    changes: u64,
+    /// Whether the last try failed, which is told once.
+    failing: bool,
 }
 
 impl State {
@@ -53,7 +61,7 @@ impl State {
             read => read?,
         };
         let restored = ledger.bans.restore(&String::from_utf8_lossy(&text), now, unix_millis());
-        let saved = Arc::new(Mutex::new(ledger.bans.changes()));
+        let saved = Arc::new(Mutex::new(Saved { changes: ledger.bans.changes(), failing: false }));
         Ok(Self { folder: folder.to_owned(), ledger: Arc::clone(ledger), restored, saved })
     }
 
@@ -71,7 +79,7 @@ impl State {
     /// Lets a thread that has nothing else to do write what has changed.
     pub(super) fn save_soon(&self, pool: &Pool, now: Millis) {
         // Who writes now will be followed by another look in a second.
-        let changed = self.saved.try_lock().is_ok_and(|saved| *saved != self.ledger.bans.changes());
+        let changed = self.saved.try_lock().is_ok_and(|saved| saved.changes != self.ledger.bans.changes());
         if changed {
             let (folder, ledger, saved) =
                 (self.folder.clone(), Arc::clone(&self.ledger), Arc::clone(&self.saved));
@@ -81,25 +89,34 @@ impl State {
 
     /// Writes what has changed, at the very end.
     pub(super) fn save(&self, now: Millis) {
-        if self.ledger.bans.changes() != *lock(&self.saved) {
+        if self.ledger.bans.changes() != lock(&self.saved).changes {
             keep(&self.folder, &self.ledger, &self.saved, now);
         }
     }
 }
 
 /// One writer at a time: the lock is held until the file is whole.
-fn keep(folder: &Path, ledger: &Ledger, saved: &Mutex<u64>, now: Millis) {
+fn keep(folder: &Path, ledger: &Ledger, saved: &Mutex<Saved>, now: Millis) {
     let mut saved = lock(saved);
     let changes = ledger.bans.changes();
-    match replace(folder, &ledger.bans.save(now, unix_millis())) {
-        Ok(()) => *saved = changes,
-        Err(error) => log::error!("bans are not saved: {}: {error}", folder.display()),
+    let replaced = replace(folder, &ledger.bans.save(now, unix_millis()));
+    match (&replaced, saved.failing) {
+        (Err(error), false) => log::error!("bans are not saved: {}: {error}", folder.display()),
+        (Ok(()), true) => log::info!("bans are saved again"),
+        _ => {}
     }
+    let changes = if replaced.is_ok() { changes } else { saved.changes };
+    *saved = Saved { changes, failing: replaced.is_err() };
 }
 
 fn replace(folder: &Path, text: &str) -> io::Result<()> {
     let next = folder.join(NEXT);
-    let mut file = File::create(&next)?;
+    // One that a crash left behind; and nothing is written through a link that stands there.
+    match std::fs::remove_file(&next) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = File::create_new(&next)?;
     file.write_all(text.as_bytes())?;
     file.sync_data()?;
     std::fs::rename(next, folder.join(NAME))

@@ -97,7 +97,9 @@ impl Board {
     pub fn sample(&self, at: SystemTime, gauges: Gauges) {
         let totals = self.totals();
         let mut past = lock(&self.past);
-        let second = Second::between(&totals, &past, at, gauges);
+        let mut second = Second::between(&totals, &past, at, gauges);
+        // Two samples may fall into one second of the wall clock, and that may be set back.
+        second.at = second.at.max(past.seconds.back().map_or(0, |last| last.at + 1));
         if past.seconds.len() == HISTORY {
             past.seconds.pop_front();
         }
