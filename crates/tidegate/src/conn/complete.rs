@@ -95,7 +95,7 @@ impl Connection {
             Body::Sealed(bytes) => send_file::sealed(self, bytes).await,
             Body::File(file, range) => send_file::part(self, site, file, range.clone()).await,
             Body::Parts(file, parts) => send_file::parts(self, site, file, parts).await,
-            Body::Live(live) => send_live::pieces(self, live, sent.framing).await,
+            Body::Live(live) => send_live::pieces(self, site, live, sent.framing).await,
             _ => return Ok(()),
         };
         exchange.bytes = bytes;

@@ -1,6 +1,7 @@
 //! Payloads without end: pieces that come as time goes by (server-sent events), to a client that keeps up.
 //!
-//! The stream ends when the client leaves or falls behind, when nothing more comes, or when the server drains.
+//! The stream ends when the client leaves or falls behind, when nothing more comes, or when the server drains or
+//! is told new rules.
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tokio::time::timeout;
 use super::connection::{Connection, Gone};
 use crate::http::response::Live;
 use crate::net::sys;
+use crate::site::Site;
 
 /// Bytes that a client may leave unread in our socket: some ten pieces. One that is further behind is dropped.
 const BEHIND: u64 = 64 * 1024;
@@ -19,16 +21,18 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Sends `live` behind its head; returns the bytes of payload handed to the socket.
 pub(super) async fn pieces(
     connection: &mut Connection,
+    site: &Site,
     live: &Live,
     framing: Framing,
 ) -> (u64, Result<(), Gone>) {
     let mut bytes = 0;
-    let result = follow(connection, live, framing, &mut bytes).await;
+    let result = follow(connection, site, live, framing, &mut bytes).await;
     (bytes, result)
 }
 
 async fn follow(
     connection: &mut Connection,
+    site: &Site,
     live: &Live,
     framing: Framing,
     bytes: &mut u64,
@@ -36,7 +40,8 @@ async fn follow(
     let mut updates = live.updates.borrow().clone();
     updates.mark_unchanged();
     send(connection, &live.first, framing, bytes).await?;
-    while !connection.local.is_draining() {
+    // After a reload the client must ask again: it may no longer be one who may see this.
+    while !connection.local.is_draining() && std::ptr::eq(site, &raw const *connection.local.site()) {
         match timeout(LOOK, updates.changed()).await {
             Ok(Ok(())) => {
                 let piece = updates.borrow_and_update().clone();

@@ -2,7 +2,8 @@
 //!
 //! Nothing here repeats what the client sent, so there is nothing to escape but our own sentences.
 
-use std::sync::{Arc, LazyLock};
+use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
 
 use super::page::{Text, policy, push};
 use super::reject::{Code, Extra, Reject};
@@ -62,13 +63,21 @@ fn json_fields(extra: &Extra) -> Fields {
     }
 }
 
-/// The most frequent refusal is always the same but for its id, which is a field: it is written once.
+/// A refusal whose sentence is always the same is always the same, but for its id, which is a field: it is written once.
+/// So a flood of refusals is cheap.
 fn json_body(reject: &Reject) -> Body {
-    static NOT_FOUND: LazyLock<String> = LazyLock::new(|| json(&Reject::not_found()));
-    match reject.code {
-        Code::NotFound => Body::Static(&NOT_FOUND),
-        _ => Body::Owned(json(reject).into_bytes()),
+    static WRITTEN: [OnceLock<(&str, String)>; Code::ALL.len()] =
+        [const { OnceLock::new() }; Code::ALL.len()];
+    if let (Cow::Borrowed(detail), false) = (&reject.detail, matches!(reject.extra, Extra::Position { .. }))
+        && let Some(place) = WRITTEN.get(reject.code as usize)
+    {
+        let (of, body) = place.get_or_init(|| (*detail, json(reject)));
+        // Some codes have several sentences; the first one that came is kept.
+        if of == detail {
+            return Body::Static(body);
+        }
     }
+    Body::Owned(json(reject).into_bytes())
 }
 
 /// The field that names the exchange of a refusal, encoded (SEC-4). Nothing is allocated: a flood of refusals is cheap.

@@ -4,6 +4,7 @@
 //! status, the title and whether it closes the connection or is a security event follow from the code.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// Whose fault a refusal is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,7 +177,7 @@ pub struct Reject {
     /// One sentence for the client; tells no path of this machine.
     pub detail: Cow<'static, str>,
     /// What an operator should know and a client need not.
-    pub evidence: Option<String>,
+    pub evidence: Option<Arc<str>>,
     /// Whether it is worth an alarm.
     pub event: Option<Event>,
     /// What goes with it.
@@ -247,7 +248,7 @@ impl Reject {
 
     /// Adds what only the operator sees.
     #[must_use]
-    pub fn seen(mut self, evidence: impl Into<String>) -> Self {
+    pub fn seen(mut self, evidence: impl Into<Arc<str>>) -> Self {
         self.evidence = Some(evidence.into());
         self
     }

@@ -142,7 +142,7 @@ fn is_forwarding(name: &str) -> bool {
         name.as_bytes().first(),
         Some(b'v' | b'V' | b'x' | b'X' | b't' | b'T' | b'c' | b'C' | b'f' | b'F')
     ) && (FORWARDING.iter().any(|known| name.eq_ignore_ascii_case(known))
-        || FORWARDING_FAMILIES.iter().any(|family| begins(&family)))
+        || FORWARDING_FAMILIES.iter().any(begins))
 }
 
 /// What the Host field lines of a request say (RFC 9112 §3.2).

@@ -35,7 +35,7 @@ pub struct Refusal {
     /// Its code.
     pub code: Code,
     /// What an operator should know and a client need not.
-    pub evidence: Option<String>,
+    pub evidence: Option<Arc<str>>,
     /// Whether it is worth an alarm.
     pub event: Option<Event>,
 }

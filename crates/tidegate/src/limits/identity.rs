@@ -64,12 +64,15 @@ impl Habits {
             (false, true) => Some(Habit::List),
             _ => None,
         };
-        let Some(habit) = shown else { return self.0.borrow().get(&proxy).copied() };
-        let mut known = self.0.borrow_mut();
-        if known.len() < PROXIES || known.contains_key(&proxy) {
-            known.insert(proxy, habit);
+        let known = self.0.borrow().get(&proxy).copied();
+        if let (None, Some(shown)) = (known, shown) {
+            // The first proof stays, until a reload: what contradicts it later is no habit.
+            let mut habits = self.0.borrow_mut();
+            if habits.len() < PROXIES {
+                habits.insert(proxy, shown);
+            }
         }
-        shown
+        shown.or(known)
     }
 }
 
@@ -131,7 +134,10 @@ impl Identity {
             ((false, false), _) => address,
             (_, Some(Habit::Forwarded)) => by_forwarded(),
             (_, Some(Habit::List)) => by_list(),
-            (_, None) => Some(by_forwarded()).filter(|named| *named == by_list()).unwrap_or(address),
+            ((true, true), None) => {
+                Some(by_forwarded()).filter(|named| *named == by_list()).unwrap_or(address)
+            }
+            (_, None) => address,
         };
         Client { address: Some(named), key: ClientKey::of(named), operator: false, hidden: named == address }
     }
@@ -182,6 +188,12 @@ mod tests {
         assert_eq!(habits.of(proxy, (false, false)), None, "a request of the proxy's own shows nothing");
         assert_eq!(habits.of(proxy, (false, true)), Some(Habit::List));
         assert_eq!(habits.of(proxy, (true, true)), Some(Habit::List), "the other field is its visitor's");
+        assert_eq!(habits.of(proxy, (true, false)), Some(Habit::Forwarded), "a field that is alone counts");
+        assert_eq!(
+            habits.of(proxy, (true, true)),
+            Some(Habit::List),
+            "but nothing is learned from it any more"
+        );
         assert_eq!(habits.of(IpAddr::from([10, 0, 0, 2]), (true, true)), None, "another proxy");
         for number in 0..2 * PROXIES {
             habits.of(IpAddr::from((number as u128).to_be_bytes()), (true, false));

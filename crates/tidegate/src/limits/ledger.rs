@@ -9,7 +9,7 @@ use super::rate::{Rate, RateTable, Verdict};
 use super::rate_fields;
 use super::scan::Misses;
 use crate::clock::Millis;
-use crate::config::{ClientSettings, RateLimit, Settings};
+use crate::config::{ClientSettings, Settings};
 use crate::exchange::Exchange;
 use crate::http::explain::Counts;
 use crate::http::reject::{Event, Extra};
@@ -17,6 +17,8 @@ use crate::http::request::Name;
 use crate::http::{Code, Reject};
 use crate::net::cidr::CidrSet;
 
+/// Room for the fields that tell of a rate.
+const FIELDS: usize = 128;
 /// Nanoseconds of a millisecond.
 const NANOS: u64 = 1_000_000;
 /// Clients whose rate is kept, nearly always: the memory is touched only where one falls.
@@ -42,7 +44,7 @@ pub struct Guard {
     pub max_connections: Option<usize>,
     /// What is held against whom.
     pub ledger: Arc<Ledger>,
-    rate: Option<(Rate, RateLimit)>,
+    rate: Option<(Rate, Arc<str>)>,
     policy: Policy,
     never: [CidrSet; 2],
 }
@@ -93,7 +95,10 @@ impl Guard {
             identity: Identity::new(&settings.clients),
             max_connections: settings.clients.max_connections,
             ledger,
-            rate: settings.clients.rate.map(|limit| (Rate::new(&limit), limit)),
+            rate: settings
+                .clients
+                .rate
+                .map(|limit| (Rate::new(&limit), format!("over {}", limit.described()).into())),
             policy: Policy { mode: settings.bans.mode, first: settings.bans.time },
             never: [settings.bans.never.clone(), settings.admin.allow.clone()],
         }
@@ -114,10 +119,10 @@ impl Guard {
         {
             return Err(banned(&ban));
         }
-        let Some((rate, limit)) = &self.rate else { return Ok(()) };
+        let Some((rate, evidence)) = &self.rate else { return Ok(()) };
         match self.ledger.rates.take(client.key, now, rate) {
             Verdict::Allowed { .. } => Ok(()),
-            limited @ Verdict::Limited { .. } => Err(rate_limited(rate, limit, &limited)),
+            limited @ Verdict::Limited { .. } => Err(rate_limited(rate, evidence, &limited)),
         }
     }
 
@@ -169,10 +174,10 @@ fn banned(ban: &BanInfo) -> Reject {
 }
 
 #[cold]
-fn rate_limited(rate: &Rate, limit: &RateLimit, verdict: &Verdict) -> Reject {
-    let mut fields = Vec::new();
+fn rate_limited(rate: &Rate, evidence: &Arc<str>, verdict: &Verdict) -> Reject {
+    let mut fields = Vec::with_capacity(FIELDS);
     rate_fields::write_fields(&mut fields, rate, verdict);
     Reject::new(Code::RateLimited, "Too many requests; wait as long as Retry-After says.")
         .with(Extra::Fields(fields))
-        .seen(format!("over {}", limit.described()))
+        .seen(Arc::clone(evidence))
 }

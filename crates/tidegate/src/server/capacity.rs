@@ -1,5 +1,8 @@
 //! How the limit of open files is shared out: connections, answers to those who get no seat, remembered files.
 
+use std::io;
+use std::os::fd::OwnedFd;
+
 use crate::config::Settings;
 use crate::handlers::files::cache::Room;
 
@@ -13,6 +16,16 @@ pub(super) fn connections(settings: &Settings, descriptors: Option<u64>) -> usiz
     let room = available.saturating_sub(RESERVE.min(available / 2)).max(1);
     let room = usize::try_from(room).unwrap_or(usize::MAX);
     settings.limits.max_connections.unwrap_or(room).min(room)
+}
+
+/// Sees that there are descriptors left for a connection and a file: a server that can accept nobody has not started.
+///
+/// # Errors
+/// `EMFILE` or `ENFILE`.
+pub(super) fn spare(any: &OwnedFd) -> io::Result<()> {
+    /// A connection, a file that it asks for, a path on the way there, and one to be told that there is no more.
+    const LEAST: usize = 4;
+    (0..LEAST).map(|_| any.try_clone()).collect::<io::Result<Vec<_>>>().map(drop)
 }
 
 /// Connections over the cap that may linger while they are told so: they hold descriptors too, but never most of

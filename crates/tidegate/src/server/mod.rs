@@ -157,7 +157,7 @@ impl Server {
     }
 
     fn try_reload(&mut self) -> Result<Vec<&'static str>, String> {
-        let new = self.invocation.resolve(&Environment::current());
+        let new = self.invocation.resolve_again(&Environment::current(), &self.settings);
         let new = new.map_err(|error| error.to_string())?;
         if let Some(key) = self.settings.changed_fixed_key(&new) {
             return Err(format!("{key} cannot change while the server runs; restart it for that"));

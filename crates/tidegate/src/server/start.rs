@@ -95,6 +95,7 @@ impl Server {
             _socket_files: files,
         };
         server.start_workers(entrances, notes, capacity::courtesy(descriptors, cap))?;
+        capacity::spare(&server.services.root)?;
         let uploads = server.services.store.is_some();
         let scene =
             Scene { at: &at, backstage: backstage.as_ref(), uploads, confined: &confined, cap, descriptors };

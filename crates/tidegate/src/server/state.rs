@@ -1,11 +1,13 @@
 //! What survives a restart (`--state`): the bans. A file of JSON lines, replaced whole, so that it is never half-written.
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::fs::{DirBuilder, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use rustix::fs::{Access, AtFlags, CWD};
+use rustix::fs::{Access, AtFlags, CWD, OFlags};
 
 use super::StartError;
 use crate::clock::{Millis, unix_millis};
@@ -16,6 +18,12 @@ use crate::pool::Pool;
 use crate::sync::{Mutex, lock};
 
 const NAME: &str = "bans.jsonl";
+/// So long nothing is written again for each [`REST_FOR`] bans: a flood must not decide how much a disk writes. Ten
+/// thousand bans are some 10 MB.
+const REST: Duration = Duration::from_secs(2);
+const REST_FOR: usize = 1000;
+/// More is no file of ours: ten thousand bans with all their evidence have less than half of it.
+const LARGEST: u64 = 64 * 1024 * 1024;
 /// The new file until it is whole.
 const NEXT: &str = ".bans.jsonl.next";
 
@@ -35,6 +43,8 @@ struct Saved {
     changes: u64,
     /// Whether the last try failed, which is told once.
     failing: bool,
+    /// No other try before this moment.
+    rest_until: Millis,
 }
 
 impl State {
@@ -54,14 +64,13 @@ impl State {
     /// # Errors
     /// When it can be neither created nor read, or not written to.
     fn open(folder: &Path, ledger: &Arc<Ledger>, now: Millis) -> io::Result<Self> {
-        std::fs::create_dir_all(folder)?;
+        // Who asked for what is nobody else's business.
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         rustix::fs::accessat(CWD, folder, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?;
-        let text = match std::fs::read(folder.join(NAME)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            read => read?,
-        };
+        let text = read(&folder.join(NAME))?;
         let restored = ledger.bans.restore(&String::from_utf8_lossy(&text), now, unix_millis());
-        let saved = Arc::new(Mutex::new(Saved { changes: ledger.bans.changes(), failing: false }));
+        let saved =
+            Arc::new(Mutex::new(Saved { changes: ledger.bans.changes(), failing: false, rest_until: now }));
         Ok(Self { folder: folder.to_owned(), ledger: Arc::clone(ledger), restored, saved })
     }
 
@@ -79,8 +88,10 @@ impl State {
     /// Lets a thread that has nothing else to do write what has changed.
     pub(super) fn save_soon(&self, pool: &Pool, now: Millis) {
         // Who writes now will be followed by another look in a second.
-        let changed = self.saved.try_lock().is_ok_and(|saved| saved.changes != self.ledger.bans.changes());
-        if changed {
+        let changes = self.ledger.bans.changes();
+        let due =
+            self.saved.try_lock().is_ok_and(|saved| saved.changes != changes && now >= saved.rest_until);
+        if due {
             let (folder, ledger, saved) =
                 (self.folder.clone(), Arc::clone(&self.ledger), Arc::clone(&self.saved));
             pool.run_spare("saving bans", move || keep(&folder, &ledger, &saved, now));
@@ -106,7 +117,24 @@ fn keep(folder: &Path, ledger: &Ledger, saved: &Mutex<Saved>, now: Millis) {
         _ => {}
     }
     let changes = if replaced.is_ok() { changes } else { saved.changes };
-    *saved = Saved { changes, failing: replaced.is_err() };
+    // The file is written whole: the larger it is, the less often.
+    let rest = REST.saturating_mul(u32::try_from(ledger.bans.kept() / REST_FOR).unwrap_or(u32::MAX));
+    *saved = Saved { changes, failing: replaced.is_err(), rest_until: now.after(rest) };
+}
+
+/// The file at `path`; nothing where there is none.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let not_blocking = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = match File::options().read(true).custom_flags(not_blocking).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        opened => opened?,
+    };
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("bans.jsonl is no file"));
+    }
+    let mut text = Vec::new();
+    file.take(LARGEST).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 fn replace(folder: &Path, text: &str) -> io::Result<()> {
@@ -116,7 +144,7 @@ fn replace(folder: &Path, text: &str) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = File::create_new(&next)?;
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(&next)?;
     file.write_all(text.as_bytes())?;
     file.sync_data()?;
     std::fs::rename(next, folder.join(NAME))

@@ -213,13 +213,9 @@ fn bans(overview: &Overview, mode: BanMode) -> Value {
         BanMode::On => "on",
     };
     let (on, shadow) = overview.parts.ledger.bans.count(overview.now());
-    json!({"mode": mode, "count": on + shadow, "list": ban_list(overview, BANS)})
-}
-
-/// The bans that end last, at most so many.
-pub fn ban_list(overview: &Overview, most: usize) -> Value {
-    let list = overview.parts.ledger.bans.list(overview.now());
-    list.iter().take(most).map(|one| ban(overview, one)).collect()
+    let last = overview.parts.ledger.bans.list(overview.now(), BANS);
+    let list: Vec<_> = last.iter().map(|one| ban(overview, one)).collect();
+    json!({"mode": mode, "count": on + shadow, "list": list})
 }
 
 fn ban(overview: &Overview, ban: &Ban) -> Value {

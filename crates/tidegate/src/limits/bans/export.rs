@@ -99,7 +99,10 @@ impl BanBook {
             Format::Nftables => (String::new(), nftables),
             Format::Table => (TABLE_HEAD.to_owned(), table),
         };
-        let told = self.list(now).into_iter().filter(|ban| format == Format::Table || is_for_others(ban));
+        let told = self
+            .list(now, usize::MAX)
+            .into_iter()
+            .filter(|ban| format == Format::Table || is_for_others(ban));
         told.for_each(|ban| write(&mut out, &ban, now));
         out
     }

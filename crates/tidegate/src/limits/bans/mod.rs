@@ -176,9 +176,14 @@ impl BanBook {
         self.write(|register| register.remove(client)).is_some()
     }
 
-    /// The bans at `now`, those that last longest first.
-    pub fn list(&self, now: Millis) -> Vec<Ban> {
-        self.read().in_force(now).cloned().collect()
+    /// The bans at `now`, those that last longest first; no more than `most`, for each is copied with its evidence.
+    pub fn list(&self, now: Millis, most: usize) -> Vec<Ban> {
+        self.read().in_force(now).take(most).cloned().collect()
+    }
+
+    /// How many bans are kept, those that have ended among them.
+    pub fn kept(&self) -> usize {
+        self.read().records.len()
     }
 
     /// How many bans there are at `now`: those in force and those of shadow mode.

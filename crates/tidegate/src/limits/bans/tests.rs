@@ -49,9 +49,12 @@ fn sec_1_the_fifth_traversal_in_a_row_bans_with_its_evidence() {
     let info = book.check(client(1), Millis(now.0 + MINUTE)).unwrap();
     assert_eq!((info.left, ON.refuses(&info)), (Duration::from_mins(9), true));
     assert_eq!(book.offend(client(1), offence(Event::Host, 6), &ON, now), Outcome::Nothing, "said once");
-    assert_eq!((book.check(client(2), now), book.count(now), book.list(now)), (None, (1, 0), vec![ban]));
+    assert_eq!(
+        (book.check(client(2), now), book.count(now), book.list(now, usize::MAX)),
+        (None, (1, 0), vec![ban])
+    );
     let end = Millis(now.0 + 10 * MINUTE);
-    assert_eq!((book.check(client(1), end), book.list(end)), (None, vec![]));
+    assert_eq!((book.check(client(1), end), book.list(end, usize::MAX)), (None, vec![]));
 }
 
 #[test]
@@ -109,7 +112,7 @@ fn sec_1_bans_and_offences_are_bounded() {
         ban(&book, number, &ON, u64::from(number));
     }
     let now = Millis(u64::try_from(BANS_MAX).unwrap());
-    assert_eq!((book.list(now).len(), book.displaced()), (BANS_MAX, 500));
+    assert_eq!((book.list(now, usize::MAX).len(), book.displaced()), (BANS_MAX, 500));
     assert!(book.check(client(499), now).is_none(), "the one that ended first went");
     assert!(book.check(client(500), now).is_some());
     assert_eq!(book.offences.lock().unwrap().len(), OFFENCES_MAX);
@@ -134,13 +137,13 @@ fn sec_1_a_state_is_read_back_on_another_clock() {
     assert_eq!(restored, Restored { bans: 2, skipped: 5 });
     let left = |number| other.check(client(number), now).unwrap().left;
     assert_eq!((left(1), left(2)), (Duration::from_mins(2), Duration::from_mins(7)));
-    let bans = other.list(now);
+    let bans = other.list(now, usize::MAX);
     assert_eq!((&bans[1].evidence, bans[1].since, bans[1].shadow), (&first.evidence, first.since, false));
     assert_eq!((&bans[0].evidence, bans[0].shadow), (&second.evidence, true));
     // One that has ended is still remembered, one that ended a day ago is not.
     let later = BanBook::new();
     assert_eq!(later.restore(&saved, now, WALL + 30 * MINUTE).bans, 2);
-    assert_eq!((later.list(now).len(), ban(&later, 1, &ON, MINUTE).times), (0, 2));
+    assert_eq!((later.list(now, usize::MAX).len(), ban(&later, 1, &ON, MINUTE).times), (0, 2));
     assert_eq!(BanBook::new().restore(&saved, now, WALL + 25 * 60 * MINUTE).skipped, 2);
     // A wall clock that was set back a year makes no ban of a year.
     let long = BanBook::new();
