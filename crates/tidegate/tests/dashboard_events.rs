@@ -231,6 +231,22 @@ fn obs_3_a_viewer_who_leaves_is_noticed() {
     assert!(!server.log().iter().any(|line| line.contains(" WARNING ")), "and is no alarm");
 }
 
+/// Who may see the stream may change; the browser asks again by itself, and is judged anew.
+#[test]
+fn sec_6_a_stream_ends_when_its_server_is_told_new_rules() {
+    let setup = Setup::new().args(&["-c", "t.toml"]);
+    setup.folder.write("t.toml", "");
+    let server = setup.start();
+    let mut stream = Stream::open(&server);
+    assert_eq!(stream.next().unwrap().0, "history");
+    server.folder.write("t.toml", "[limits]\nrate_limit = \"1/s\"\n");
+    server.signal("HUP");
+    while let Some((name, _)) = stream.next() {
+        assert_eq!(name, "snapshot", "whole events to the last");
+    }
+    eventually("the place is free", || viewers(&server) == 0);
+}
+
 #[test]
 fn run_5_viewers_do_not_delay_the_end() {
     let mut server = Server::start(&["--drain", "1h"]);

@@ -66,7 +66,13 @@ impl Alarm {
         let row = refusal.code.row();
         let evidence = refusal.evidence.as_deref().unwrap_or(row.title);
         self.sightings.refusal(
-            &sighting(exchange, refusal, refusal.event, evidence, wall),
+            &sighting(
+                exchange,
+                refusal,
+                refusal.event,
+                refusal.evidence.as_deref().unwrap_or_default(),
+                wall,
+            ),
             exchange.client.key,
             now,
         );

@@ -40,8 +40,15 @@ pub struct Sighting {
     pub status: u16,
     /// Method and target.
     pub request: Text,
-    /// What an operator should know.
+    /// What an operator should know; empty where the code says it all.
     pub evidence: Text,
+}
+
+impl Sighting {
+    /// What an operator should know, in any case.
+    pub fn why(&self) -> String {
+        if self.evidence.length == 0 { self.code.row().title.to_owned() } else { self.evidence.shown() }
+    }
 }
 
 /// The beginning of a text, kept inline. It holds what the client sent: whoever shows it escapes it.
@@ -79,8 +86,8 @@ impl Sightings {
     /// Remembers a refusal of `client`.
     pub fn refusal(&self, sighting: &Sighting, client: ClientKey, now: Millis) {
         let mut seen = lock(&self.0);
-        seen.ids.push(sighting.id);
-        seen.refusals.push(*sighting);
+        seen.ids.push(&sighting.id);
+        seen.refusals.push(sighting);
         seen.event(sighting);
         seen.offenders.refused(client, sighting.event, now);
     }
@@ -127,7 +134,7 @@ impl Seen {
     fn event(&mut self, sighting: &Sighting) {
         let kind = sighting.event.and_then(|event| self.events.get_mut(event as usize));
         if let Some(kind) = kind {
-            kind.push(*sighting);
+            kind.push(sighting);
         }
     }
 }
@@ -157,6 +164,15 @@ impl Text {
         text
     }
 
+    /// Becomes `other`, without touching more memory than that has text.
+    fn become_like(&mut self, other: &Self) {
+        let end = usize::from(other.length);
+        if let (Some(room), Some(kept)) = (self.bytes.get_mut(..end), other.bytes.get(..end)) {
+            room.copy_from_slice(kept);
+        }
+        (self.length, self.cut) = (other.length, other.cut);
+    }
+
     fn push(&mut self, part: &[u8]) {
         let start = usize::from(self.length);
         let end = TEXT.min(start + part.len());
@@ -183,17 +199,39 @@ struct Ring<T> {
     most: usize,
 }
 
-impl<T> Ring<T> {
+/// What lies in a [`Ring`]: a flood writes a ring through again and again, so that an item costs as many cache lines as
+/// it changes.
+trait Slot: Copy {
+    fn become_like(&mut self, other: &Self);
+}
+
+impl Slot for u64 {
+    fn become_like(&mut self, other: &Self) {
+        *self = *other;
+    }
+}
+
+impl Slot for Sighting {
+    fn become_like(&mut self, other: &Self) {
+        let Self { id, at, client, code, event, status, request, evidence } = self;
+        (*id, *at, *client) = (other.id, other.at, other.client);
+        (*code, *event, *status) = (other.code, other.event, other.status);
+        request.become_like(&other.request);
+        evidence.become_like(&other.evidence);
+    }
+}
+
+impl<T: Slot> Ring<T> {
     fn new(most: usize) -> Self {
         // Reserved at once, so that a push never copies; the kernel gives the pages when they are first written.
         Self { slots: Vec::with_capacity(most), oldest: 0, most }
     }
 
-    fn push(&mut self, item: T) {
+    fn push(&mut self, item: &T) {
         if self.slots.len() < self.most {
-            self.slots.push(item);
+            self.slots.push(*item);
         } else if let Some(slot) = self.slots.get_mut(self.oldest) {
-            *slot = item;
+            slot.become_like(item);
             self.oldest = if self.oldest + 1 < self.most { self.oldest + 1 } else { 0 };
         }
     }
@@ -279,9 +317,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn obs_3_a_ring_keeps_the_newest(most in 1_usize..20, pushed in 0_usize..100) {
+        fn obs_3_a_ring_keeps_the_newest(most in 1_usize..20, pushed in 0_u64..100) {
             let mut ring = Ring::new(most);
-            (0..pushed).for_each(|item| ring.push(item));
+            (0..pushed).for_each(|item| ring.push(&item));
             let kept: Vec<_> = ring.newest().copied().collect();
             prop_assert_eq!(kept, (0..pushed).rev().take(most).collect::<Vec<_>>());
         }

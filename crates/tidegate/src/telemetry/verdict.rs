@@ -179,7 +179,11 @@ const NO_ROOM: [(&[Code], &str, &str); 3] = [
 ];
 
 fn overload(minute: &Minute) -> Option<Verdict> {
-    let turned_away = |codes: &[Code]| minute.refused(codes);
+    let turned_away = |codes: &[Code]| match codes {
+        // A dashboard too many is refused by the same code, and is no event.
+        [Code::TooManyConnections] => minute.refused(codes).min(minute.seen(Event::Connections)),
+        codes => minute.refused(codes),
+    };
     let all: u64 = NO_ROOM.iter().map(|(codes, ..)| turned_away(codes)).sum();
     if all < OVERLOAD {
         return None;
@@ -337,12 +341,9 @@ mod tests {
             );
         }
         for (codes, ..) in NO_ROOM {
-            let refused = |count| level(&[(codes[0], count)], &[]);
-            assert_eq!(
-                (refused(OVERLOAD - 1), refused(OVERLOAD)),
-                (Level::Well, Level::Overload),
-                "{codes:?}"
-            );
+            let refused = |count| level(&[(codes[0], count)], &[(Event::Connections, count)]);
+            assert_eq!(refused(OVERLOAD), Level::Overload, "{codes:?}");
+            assert_ne!(refused(OVERLOAD - 1), Level::Overload, "{codes:?}");
         }
         assert_eq!(event(Event::Ban, 100_000), Level::Well, "banned clients are dealt with");
         let missing = |count| level(&[(Code::NotFound, count)], &[]);
@@ -353,7 +354,9 @@ mod tests {
     fn obs_3_what_an_operator_must_mend_is_named() {
         let advice = |code| Verdict::on(&minute(&[(code, 50)], &[]), Standing::default()).advice;
         assert!(advice(Code::StoreDegraded).contains("restart"));
-        assert!(advice(Code::TooManyConnections).contains("--max-connections"));
+        let full = minute(&[(Code::TooManyConnections, 50)], &[(Event::Connections, 50)]);
+        assert!(Verdict::on(&full, Standing::default()).advice.contains("--max-connections"));
+        assert_eq!(advice(Code::TooManyConnections), "", "dashboards too many are no overload");
         assert!(advice(Code::UploadsBusy).contains("--body-memory"));
         assert!(advice(Code::QuotaExceeded).contains("--upload-quota"));
         let refused = Standing { reloaded: false, ..Standing::default() };

@@ -202,7 +202,7 @@ fn event(seen: &Sighting) -> Value {
     json!({
         "at": seen.at, "id": format!("{:016x}", seen.id), "client": client(seen),
         "kind": seen.event.map(Event::name), "code": seen.code.row().name,
-        "request": seen.request.shown(), "evidence": seen.evidence.shown(),
+        "request": seen.request.shown(), "evidence": seen.why(),
     })
 }
 
