@@ -14,6 +14,9 @@ const KEPT = 12;
 /** Longest body in bytes that is put into the form; a longer one is sent all the same. */
 const FORM_BYTES = 8192;
 
+/** Names of this machine. Whoever came by another one is a stranger to the pages for operators, and is not sent there. */
+const LOCAL = /^(localhost|127(\.\d+){3}|\[::1\])$/;
+
 const at = (id) => document.getElementById(id);
 const utf8 = new TextEncoder();
 const log = [];
@@ -31,6 +34,7 @@ function start() {
   at("body").addEventListener("input", fitForm);
   at("verdict").textContent = "Nothing sent yet.";
   at("result").classList.add("empty");
+  at("operators").hidden = !LOCAL.test(location.hostname);
 }
 
 function chip(preset) {

@@ -85,8 +85,8 @@ fn tour(url: Option<&str>, stop: &Stop, out: &mut dyn Write) -> Result<Score, Tr
         target
     } else {
         screen.open(&version, "Of a server of its own, over real sockets: nothing here is staged.")?;
-        let started =
-            Own::start(stop).map_err(|error| Trouble::NoServer(format!("cannot start a server: {error}")))?;
+        let started = Own::start(stop, &[])
+            .map_err(|error| Trouble::NoServer(format!("cannot start a server: {error}")))?;
         own.insert(started).target.clone()
     };
     for (chapter, number) in CHAPTERS.iter().zip(1..) {

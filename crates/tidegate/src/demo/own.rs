@@ -18,6 +18,11 @@ const SOON: Duration = Duration::from_secs(20);
 const POLITE: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(5);
 
+/// A text in the configuration, and what stands there instead.
+pub(super) type Change = (&'static str, &'static str);
+
+const CONFIG_NAME: &str = "tidegate.toml";
+
 /// The configuration to begin with: short deadlines, two pool threads and a queue of two.
 const CONFIG: &str = r#"[server]
 port = 0
@@ -69,16 +74,13 @@ pub(super) struct Own {
 }
 
 impl Own {
-    /// Lays out the folder, starts the server and waits until it is ready.
-    pub(super) fn start(stop: &Stop) -> io::Result<Self> {
+    /// Lays out the folder, starts the server with a configuration that differs by `changes`, and waits until it is ready.
+    pub(super) fn start(stop: &Stop, changes: &[Change]) -> io::Result<Self> {
         let folder = Folder::new()?;
-        lay_out(&folder.0)?;
+        lay_out(&folder.0, changes)?;
         let errors = File::create(folder.0.join("errors.txt"))?;
-        let child = Command::new(std::env::current_exe()?)
-            .args(["-c", "tidegate.toml"])
-            .current_dir(&folder.0)
-            // Settings of the environment are meant for another server.
-            .env_clear()
+        let child = tidegate(&folder.0)?
+            .args(["-c", CONFIG_NAME])
             // An interrupt from the terminal is for the tour, which ends the server in its own way.
             .process_group(0)
             .stdin(Stdio::null())
@@ -148,10 +150,20 @@ impl Own {
     }
 
     /// Replaces the configuration by `change`d text and asks the server to read it.
-    pub(super) fn reload(&self, changes: &[(&str, &str)]) -> io::Result<()> {
-        let config = changes.iter().fold(CONFIG.to_owned(), |text, (from, to)| text.replace(from, to));
-        fs::write(self.folder.join("tidegate.toml"), config)?;
+    pub(super) fn reload(&self, changes: &[Change]) -> io::Result<()> {
+        fs::write(self.folder.join(CONFIG_NAME), changed(changes))?;
         self.signal(Signal::HUP)
+    }
+
+    /// What `tidegate bans WORDS` prints of this server, which must have a control socket.
+    pub(super) fn bans(&self, words: &[&str]) -> io::Result<String> {
+        let mut command = tidegate(&self.folder)?;
+        let output = command.arg("bans").args(words).args(["-c", CONFIG_NAME]).output()?;
+        if !output.status.success() {
+            let why = String::from_utf8_lossy(&output.stderr);
+            return Err(io::Error::other(format!("tidegate bans: {}", why.trim())));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// Asks it to end.
@@ -251,11 +263,23 @@ impl Drop for Folder {
     }
 }
 
-fn lay_out(folder: &Path) -> io::Result<()> {
+/// This program, for a run in `folder`. Settings of the environment are meant for another server.
+fn tidegate(folder: &Path) -> io::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.current_dir(folder).env_clear();
+    Ok(command)
+}
+
+/// The configuration with `changes`.
+fn changed(changes: &[Change]) -> String {
+    changes.iter().fold(CONFIG.to_owned(), |text, (from, to)| text.replace(from, to))
+}
+
+fn lay_out(folder: &Path, changes: &[Change]) -> io::Result<()> {
     for name in ["site/tides", "site/harbour"] {
         fs::create_dir_all(folder.join(name))?;
     }
-    fs::write(folder.join("tidegate.toml"), CONFIG)?;
+    fs::write(folder.join(CONFIG_NAME), changed(changes))?;
     for (name, content) in PAGES {
         fs::write(folder.join("site").join(name), content)?;
     }

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::client::{Client, Response, Target};
-use super::own::Own;
+use super::own::{Change, Own};
 
 /// One stop of the tour.
 pub(super) struct Step {
@@ -154,6 +154,21 @@ impl Stage<'_> {
         self.own.as_deref_mut().ok_or_else(|| Halt::Skipped("this server is not ours".into()))
     }
 
+    /// Plays on another server of our own, whose configuration differs by `changes`; it ends with the step.
+    pub(super) fn elsewhere(
+        &mut self,
+        changes: &[Change],
+        play: fn(&mut Stage<'_>) -> Result<(), Halt>,
+    ) -> Result<(), Halt> {
+        let mut own = Own::start(&self.target.stop, changes)?;
+        let target = own.target.clone();
+        let lines = std::mem::take(&mut self.lines);
+        let mut stage = Stage { target: &target, own: Some(&mut own), scope: self.scope, lines };
+        let end = play(&mut stage);
+        self.lines = stage.lines;
+        end
+    }
+
     /// A new connection.
     pub(super) fn connect(&self) -> Result<Client, Halt> {
         Client::connect(self.target).map_err(|error| Halt::failed(format!("cannot connect: {error}")))
@@ -192,9 +207,9 @@ impl Stage<'_> {
             }
         }
         self.lines.push(Line::Received(response.status, text));
-        let code = response.member("code");
-        if !code.is_empty() {
-            self.lines.push(Line::More(format!("{code}: {}", response.member("detail"))));
+        let (code, detail) = (response.member("code"), response.member("detail"));
+        if !detail.is_empty() {
+            self.lines.push(Line::More(format!("{code}: {detail}")));
         }
         self.judge(&response, status)?;
         Ok(response)

@@ -53,6 +53,15 @@ test("up_2 the contact page shows a refusal with its code", async () => {
   });
 });
 
+test("sec_0 the contact page leads who sits at this machine to the dashboard", async () => {
+  await onPage({ viewport: SIZES.desktop }, async (page) => {
+    await page.goto(`${BASE}contact.html`);
+    await page.getByRole("link", { name: "dashboard" }).click();
+    await page.waitForURL(`${BASE}security-dashboard`);
+    assert.match(await page.title(), /tidegate/);
+  });
+});
+
 test("file_1 the front page is served for the bare address", async () => {
   await onPage({ viewport: SIZES.desktop }, async (page) => {
     const answer = await page.goto(BASE);

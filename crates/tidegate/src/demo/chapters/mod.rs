@@ -1,7 +1,11 @@
 //! The tour's table of contents; each chapter is a table of steps in a file of its own.
 
+mod bans;
 mod drain;
 mod files;
+mod limits;
+mod operators;
+mod origins;
 mod refusals;
 mod reload;
 mod start;
@@ -22,7 +26,7 @@ pub(super) struct Chapter {
 }
 
 /// The chapters in their order. The last ends the server.
-pub(super) static CHAPTERS: [Chapter; 8] = [
+pub(super) static CHAPTERS: [Chapter; 12] = [
     Chapter { title: "Start", about: "One binary, one command, safe defaults.", steps: start::STEPS },
     Chapter {
         title: "Files",
@@ -45,9 +49,29 @@ pub(super) static CHAPTERS: [Chapter; 8] = [
         steps: threads::STEPS,
     },
     Chapter {
+        title: "Limits for each client",
+        about: "So often may one client ask, so many connections may it hold; nobody else notices.",
+        steps: limits::STEPS,
+    },
+    Chapter {
+        title: "Bans",
+        about: "Offences add up to a ban, with evidence; by default it is only written down.",
+        steps: bans::STEPS,
+    },
+    Chapter {
         title: "Refusals",
         about: "Every refusal says why, in the form the client asked for, with an id that is in the log.",
         steps: refusals::STEPS,
+    },
+    Chapter {
+        title: "Other origins",
+        about: "Scripts of other sites read nothing here unless their origin is named.",
+        steps: origins::STEPS,
+    },
+    Chapter {
+        title: "For operators",
+        about: "Metrics, status and dashboard: for who sits at this machine, is admitted or has the token.",
+        steps: operators::STEPS,
     },
     Chapter {
         title: "Live reload",

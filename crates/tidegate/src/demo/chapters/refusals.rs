@@ -1,7 +1,7 @@
-//! Refusals in both forms, their id in the log, and what is allowed instead (SPEC SEC-4, H1-1).
+//! Refusals in both forms, where their id leads, and what is allowed instead (SPEC SEC-4, OBS-4, H1-1).
 
 use crate::demo::stage::Expect::{Begins, Body, Code, Field};
-use crate::demo::stage::{Act, Ask, Halt, Scope, Send, Stage, Step, check, visible};
+use crate::demo::stage::{Act, Ask, Halt, Line, Scope, Send, Stage, Step, check, visible};
 
 pub(super) const STEPS: &[Step] = &[
     Step {
@@ -39,6 +39,12 @@ pub(super) const STEPS: &[Step] = &[
         act: Act::Play(found_in_the_log),
     },
     Step {
+        title: "The id leads to an answer",
+        why: "An operator asks by the id which rule refused it, by which evidence, and which flag governs it.",
+        scope: Scope::Own("its pages may not be open to us"),
+        act: Act::Play(explained),
+    },
+    Step {
         title: "What is allowed here",
         why: "OPTIONS names the methods of every path, and `*` those of the whole server.",
         scope: Scope::Any,
@@ -58,4 +64,17 @@ fn found_in_the_log(stage: &mut Stage<'_>) -> Result<(), Halt> {
     let line = stage.own()?.wait_for_log(id, known)?;
     stage.note(visible(&line));
     Ok(())
+}
+
+fn explained(stage: &mut Stage<'_>) -> Result<(), Halt> {
+    let mut client = stage.connect()?;
+    stage.send(&mut client, "GET / HTTP/1.1\r\nHost: elsewhere.example\r\n\r\n");
+    let response = stage.receive(&mut client, false, 403, &["X-Request-Id"])?;
+    let id = response.field("x-request-id").unwrap_or_default();
+    let answer = stage.exchange(&format!("GET /status/refusals/{id}"), &[], 200, &[])?;
+    for name in ["rule", "evidence", "limit", "explanation"] {
+        stage.lines.push(Line::More(visible(&format!("{name}: {}", answer.member(name)))));
+    }
+    check(answer.member("rule") == "host_not_allowed", "it tells of another refusal")?;
+    check(answer.member("limit").contains("--allow-host"), "it does not name the flag")
 }

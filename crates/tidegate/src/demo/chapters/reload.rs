@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use crate::demo::client::Client;
+use crate::demo::own::Change;
 use crate::demo::stage::{Act, Halt, Line, Scope, Stage, Step, check};
 
 const NOT_OURS: Scope = Scope::Own("its configuration is not ours to change");
 
 /// What the new configuration says otherwise.
-const CHANGES: [(&str, &str); 3] = [
+const CHANGES: [Change; 3] = [
     ("root = \"site\"", "root = \"site\"\ndownload = []"),
     ("max_connections = 300", "max_connections = 8"),
     ("header_timeout = \"1s\"", "header_timeout = \"20s\""),
