@@ -180,11 +180,10 @@ fn sec_1_no_line_names_the_flag_where_it_is_given_or_nothing_is_forwarded() {
 }
 
 /// Peers of a unix socket have no address: all together are one client, and never the operator.
-#[test]
-fn sec_0_sec_1_peers_of_a_unix_socket_are_one_client() {
-    let server = server(&["--listen", "unix:s"]);
+/// The statuses of requests over the unix socket `s`, one after the other.
+fn over_unix(server: &Server, requests: &[&str]) -> Vec<String> {
     let path = server.folder.0.join("s");
-    let ask = |fields: &str| {
+    let ask = |fields: &&str| {
         let mut stream = UnixStream::connect(&path).unwrap();
         stream.set_read_timeout(Some(support::SOON)).unwrap();
         let head = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}\r\n");
@@ -193,8 +192,24 @@ fn sec_0_sec_1_peers_of_a_unix_socket_are_one_client() {
         stream.read_to_string(&mut answer).unwrap();
         answer.split(' ').nth(1).unwrap().to_owned()
     };
-    let answers: Vec<_> = ["", "", "", "X-Forwarded-For: 203.0.113.1\r\n"].map(ask).into();
+    requests.iter().map(ask).collect()
+}
+
+#[test]
+fn sec_0_sec_1_peers_of_a_unix_socket_are_one_client() {
+    let mut server = server(&["--listen", "unix:s"]);
+    let answers = over_unix(&server, &["", "", "", "X-Forwarded-For: 203.0.113.1\r\n"]);
     assert_eq!(answers, ["200", "200", "429", "429"]);
+    server.wait_for_log("add --trusted-proxy unix");
+}
+
+/// Who may connect to the socket is the operator's choice; so may be whether they are believed.
+#[test]
+fn sec_1_a_proxy_on_a_unix_socket_can_be_trusted() {
+    let server = server(&["--listen", "unix:s", "--trusted-proxy", "unix"]);
+    let [one, other] = ["X-Forwarded-For: 203.0.113.1\r\n", "Forwarded: for=203.0.113.2\r\n"];
+    assert_eq!(over_unix(&server, &[one, one, one]), ["200", "200", "429"]);
+    assert_eq!(over_unix(&server, &[other, "", "X-Forwarded-For: x\r\n", ""]), ["200", "200", "200", "429"]);
 }
 
 /// What a trusted proxy says is also what the log says.

@@ -175,12 +175,14 @@ fn cors(layers: &Layers) -> Result<CorsSettings, ConfigError> {
 }
 
 fn clients(layers: &Layers) -> Result<ClientSettings, ConfigError> {
+    let proxies = layers.list(&t::TRUSTED_PROXY, NAMES_MAX, proxy)?;
     let connections = layers.one(&t::MAX_CONNECTIONS_PER_IP, number_in(0..=CONNECTIONS_MAX))?;
     Ok(ClientSettings {
         max_connections: unless_zero(connections),
         rate: layers.one(&t::RATE_LIMIT, rate)?,
         limit_loopback: layers.optional(&t::LIMIT_LOOPBACK, switch)?.unwrap_or(false),
-        trusted_proxies: networks(layers, &t::TRUSTED_PROXY)?,
+        trusted_unix: proxies.contains(&None),
+        trusted_proxies: proxies.into_iter().flatten().collect(),
     })
 }
 
@@ -341,6 +343,11 @@ fn switch(text: &str) -> Result<bool, BadValue> {
 
 fn rate(text: &str) -> Result<Option<RateLimit>, BadValue> {
     rate_limit(text).map_err(|error| BadValue::expected(error.to_string()))
+}
+
+/// A network, or `None` for `unix`: whoever can connect to a unix socket of ours.
+fn proxy(text: &str) -> Result<Option<Cidr>, BadValue> {
+    if text == "unix" { Ok(None) } else { network(text).map(Some) }
 }
 
 fn network(text: &str) -> Result<Cidr, BadValue> {

@@ -188,6 +188,8 @@ pub struct ClientSettings {
     pub limit_loopback: bool,
     /// Peers whose word on who the client is counts, at most 256 networks.
     pub trusted_proxies: CidrSet,
+    /// Whether the word of peers on unix sockets does.
+    pub trusted_unix: bool,
 }
 
 /// Of `[limits]` and `[security]`: who is banned, and for how long.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use log::LevelFilter;
 
 use super::address::{ListenAddr, ip_of};
-use super::settings::{AccessFormat, BanMode, ServerSettings, Settings, ThreadRange};
+use super::settings::{AccessFormat, BanMode, ClientSettings, ServerSettings, Settings, ThreadRange};
 use super::table::{self as t, Flag, GROUPS, Reload};
 use super::units::{write_duration, write_size};
 use crate::net::cidr::CidrSet;
@@ -85,7 +85,7 @@ impl Settings {
                 self.uploads.quota.map_or(Written::Unset, |bytes| Written::Text(write_size(bytes))),
             ),
             (&t::ALLOW_HOST, Written::List(self.hosts.allow.written())),
-            (&t::TRUSTED_PROXY, networks(&clients.trusted_proxies)),
+            (&t::TRUSTED_PROXY, proxies(clients)),
             (&t::BAN_ALLOW, networks(&self.bans.never)),
             (&t::CORS_ORIGIN, Written::List(self.cors.origins.clone())),
             (&t::ADMIN_ALLOW, networks(&admin.allow)),
@@ -183,6 +183,11 @@ fn path(path: &Path) -> Written {
 
 fn optional_path(given: Option<&PathBuf>) -> Written {
     given.map_or(Written::Unset, |given| path(given))
+}
+
+fn proxies(clients: &ClientSettings) -> Written {
+    let unix = clients.trusted_unix.then(|| "unix".to_owned());
+    Written::List(clients.trusted_proxies.iter().map(ToString::to_string).chain(unix).collect())
 }
 
 fn networks(set: &CidrSet) -> Written {

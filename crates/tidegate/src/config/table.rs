@@ -197,7 +197,7 @@ table! {
         help: "Another host to answer; without a port on any port, * is any host (repeatable)" }
 
     TRUSTED_PROXY { name: "trusted-proxy", value: "CIDR", shape: Shape::List, key: "security.trusted_proxy",
-        help: "Proxy whose Forwarded or X-Forwarded-For names the client, as 10.0.0.0/8 (repeatable)" }
+        help: "Proxy whose Forwarded or X-Forwarded-For counts: 10.0.0.0/8, ::1 or unix (repeatable)" }
     BAN_ALLOW { name: "ban-allow", value: "CIDR", shape: Shape::List, key: "security.ban_allow",
         help: "Clients that are never banned (repeatable)" }
 
@@ -205,7 +205,7 @@ table! {
         help: "Origin whose scripts may read answers and upload, as https://app.example; * is any (repeatable)" }
 
     ADMIN_ALLOW { name: "admin-allow", value: "CIDR", shape: Shape::List, key: "admin.allow",
-        help: "Peers that may see metrics, status and dashboard, besides local operators (repeatable)" }
+        help: "Peers, no proxies among them, that may see metrics, status and dashboard (repeatable)" }
     ADMIN_TOKEN_FILE { name: "admin-token-file", value: "FILE", shape: Shape::Text, key: "admin.token_file",
         reload: Reload::SameFolder,
         help: "File whose one line is the bearer token for them, 16 to 512 letters" }

@@ -107,6 +107,7 @@ fn run_2_defaults_are_those_of_the_contract() {
             rate: Some(RateLimit { tokens: 100, period: seconds(1), burst: 200 }),
             limit_loopback: false,
             trusted_proxies: CidrSet::default(),
+            trusted_unix: false,
         },
         bans: BanSettings { mode: BanMode::Shadow, time: seconds(600), never: CidrSet::default() },
         admin: AdminSettings { allow: CidrSet::default(), token_file: None, token: None, listen: None },

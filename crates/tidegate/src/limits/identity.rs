@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Once;
 
 use http1::Version;
@@ -28,10 +28,14 @@ pub struct Client {
     pub hidden: bool,
 }
 
+/// Stands for the address of a proxy on a unix socket, which has none; nobody's packets come from it (RFC 1122 §3.2.1.3).
+const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
 /// How clients are told apart.
 #[derive(Debug)]
 pub struct Identity {
     trusted: CidrSet,
+    trusted_unix: bool,
     limit_loopback: bool,
     habits: Habits,
 }
@@ -103,6 +107,7 @@ impl Identity {
     pub fn new(settings: &ClientSettings) -> Self {
         Self {
             trusted: settings.trusted_proxies.clone(),
+            trusted_unix: settings.trusted_unix,
             limit_loopback: settings.limit_loopback,
             habits: Habits::default(),
         }
@@ -113,20 +118,33 @@ impl Identity {
     pub fn of(&self, peer: Peer, request: &Request<'_>, loopback: bool) -> Client {
         let client = Client::peer(peer);
         let forwarded = request.is_forwarded();
-        let Some(address) = client.address else { return Client { hidden: forwarded, ..client } };
+        let Some(address) = client.address else { return self.on_unix(client, request) };
         if self.trusted.contains(address) {
             return self.behind(address, request);
         }
         if forwarded && client.is_loopback() && self.trusted.is_empty() {
-            tell_of_the_missing_flag();
+            tell_of_the_missing_flag("127.0.0.1");
         }
         let operator = !forwarded && loopback && client.is_loopback() && request.version == Version::Http11;
         Client { operator, hidden: forwarded, ..client }
     }
 
+    /// A peer on a unix socket: a proxy on this machine, as a rule.
+    fn on_unix(&self, peer: Client, request: &Request<'_>) -> Client {
+        let forwarded = request.is_forwarded();
+        if !self.trusted_unix {
+            if forwarded {
+                tell_of_the_missing_flag("unix");
+            }
+            return Client { hidden: forwarded, ..peer };
+        }
+        let client = self.behind(NOWHERE, request);
+        if client.hidden { Client { hidden: true, ..peer } } else { client }
+    }
+
     /// The client that the trusted proxy at `address` names, or the proxy itself where it names none that can be believed.
     fn behind(&self, address: IpAddr, request: &Request<'_>) -> Client {
-        let trusted = |hop| self.trusted.contains(hop);
+        let trusted = |hop| hop == NOWHERE || self.trusted.contains(hop);
         let by_forwarded = || forwarded::client(address, request.values(Name::Forwarded), [], trusted);
         let by_list = || forwarded::client(address, [], request.values(Name::XForwardedFor), trusted);
         let sent = (request.has(&[Name::Forwarded]), request.has(&[Name::XForwardedFor]));
@@ -166,12 +184,12 @@ impl Identity {
 }
 
 /// Said once: every request of that proxy would say it again.
-fn tell_of_the_missing_flag() {
+fn tell_of_the_missing_flag(peer: &str) {
     static TOLD: Once = Once::new();
     TOLD.call_once(|| {
         log::warn!(
             "a proxy on this machine names its clients, but nobody told to believe it: all of them are limited as one; \
-             add --trusted-proxy 127.0.0.1"
+             add --trusted-proxy {peer}"
         );
     });
 }

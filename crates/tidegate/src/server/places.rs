@@ -54,7 +54,9 @@ pub(super) fn keep(
     let grants = sandbox::grants(settings, config.as_deref());
     if let Some(user) = settings.server.user.clone() {
         may_write(&user, settings, store, &grants)?;
-        settings.notes.extend(config.and_then(|config| unreadable(&user, &config)));
+        let token = settings.admin.token_file.clone();
+        let again = config.into_iter().chain(token);
+        settings.notes.extend(again.filter_map(|file| unreadable(&user, &file)));
     }
     if !settings.server.sandbox {
         return Ok(Confined::NotAsked);
@@ -90,10 +92,10 @@ fn may_write(user: &str, settings: &Settings, store: &Stored, grants: &[Grant]) 
     })
 }
 
-/// A note where `user` cannot read the configuration again.
-fn unreadable(user: &str, config: &Path) -> Option<String> {
-    let why = lacks(config, Access::READ_OK)?;
-    Some(format!("reloads will be refused: {user} may not read {}: {why}", config.display()))
+/// A note where `user` cannot read `file` again, which a reload must.
+fn unreadable(user: &str, file: &Path) -> Option<String> {
+    let why = lacks(file, Access::READ_OK)?;
+    Some(format!("reloads will be refused: {user} may not read {}: {why}", file.display()))
 }
 
 /// Why the process has no such right to `path`.

@@ -48,7 +48,7 @@ impl Upload {
     pub const fn of(status: u16) -> Self {
         match status {
             201 => Self::Stored,
-            0 | 500 => Self::Failed,
+            0 | 499 | 500 => Self::Failed,
             _ => Self::Refused,
         }
     }
