@@ -8,6 +8,7 @@
 //! flood     one address floods, others ask on         flood/ over bench/
 //! hosts     a million hostile requests                hosts.rs over bench/
 //! slow      thousands of slow clients                 slow/ over bench/
+//! overload  five times the load that can be served    bench/overload/
 //! ```
 //!
 //! Exit codes: 0 all is well, 1 something was found or failed, 2 the command line made no sense.
@@ -49,6 +50,7 @@ usage: cargo xtask COMMAND
   hosts                hostile names, paths, methods and addresses: series and memory  [--requests N]
   slow                 slow clients against tidegate and nginx
     --manner heads|bodies|reads|ranges  --connections N  --seconds S  --header-timeout 600s  --write
+  overload             five times as many requests as can be served  [--seconds N] [--queue N]
 ";
 
 fn main() -> ExitCode {
@@ -80,6 +82,7 @@ fn run(args: &[String]) -> Result<Verdict, String> {
         ["flood", flags @ ..] => flood::run(&root(), flags),
         ["hosts", flags @ ..] => hosts::run(&root(), flags),
         ["slow", flags @ ..] => slow::run(&root(), flags),
+        ["overload", flags @ ..] => bench::overload(&root(), flags),
         ["browser"] => ci::run(&root(), &["--only", "browser"]),
         ["help" | "-h" | "--help"] => {
             print!("{USAGE}");

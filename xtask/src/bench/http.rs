@@ -57,6 +57,19 @@ impl Client {
         self.send("POST", path, &fields, body)
     }
 
+    /// Asks as over a slow network: the end of the head follows after `pause`, unless an answer is here before.
+    pub(super) fn get_slowly(&mut self, path: &str, pause: Duration) -> io::Result<Answer> {
+        let begin = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n", self.port);
+        self.stream.write_all(begin.as_bytes())?;
+        self.stream.set_read_timeout(Some(pause))?;
+        if !self.read_more().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+            return self.receive();
+        }
+        self.stream.set_read_timeout(Some(PATIENCE))?;
+        self.stream.write_all(b"Connection: close\r\n\r\n")?;
+        self.receive()
+    }
+
     /// Waits for the end of the connection; false where something else comes first.
     pub(crate) fn has_ended(&mut self) -> bool {
         matches!(self.stream.read(&mut [0; 1]), Ok(0))
@@ -113,7 +126,11 @@ impl Client {
         let mut piece = [0; 16 * 1024];
         let read = self.stream.read(&mut piece)?;
         self.input.extend_from_slice(&piece[..read]);
-        if read == 0 { Err(broken("the connection ended within an answer")) } else { Ok(()) }
+        match read {
+            0 if self.input.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
+            0 => Err(broken("the connection ended within an answer")),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod grid;
 pub(crate) mod http;
 pub(crate) mod idle;
 mod options;
+mod overload;
 pub(crate) mod process;
 mod report;
 pub(crate) mod results;
@@ -47,6 +48,22 @@ pub(crate) fn run(root: &Path, flags: &[&str]) -> Result<Verdict, String> {
         eprintln!("bench: {problem}");
         Verdict::Bad
     }))
+}
+
+/// `cargo xtask overload FLAGS`. An `Err` says what is wrong with the flags.
+pub(crate) fn overload(root: &Path, flags: &[&str]) -> Result<Verdict, String> {
+    let plan = overload::parse(flags)?;
+    Ok(perform_overload(root, plan).unwrap_or_else(|problem| {
+        eprintln!("overload: {problem}");
+        Verdict::Bad
+    }))
+}
+
+fn perform_overload(root: &Path, plan: overload::Plan) -> Result<Verdict, String> {
+    let context = Context::new(root).map_err(|error| format!("no folders for tools and logs: {error}"))?;
+    let _alone = alone()?;
+    build(&context)?;
+    overload::run(&context, plan)
 }
 
 fn perform(root: &Path, plan: &Plan, command: &str) -> Result<Verdict, String> {

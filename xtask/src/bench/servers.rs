@@ -88,6 +88,9 @@ const OUTPUT: &str = "output";
 /// lighttpd holds its limit in 16 bits. One new connection in so many requests does not show.
 const UNLIMITED_REQUESTS: u32 = 65_535;
 
+/// More than the run over idle connections holds.
+const CONNECTIONS: usize = 18_000;
+
 /// How the servers of one run are set up.
 #[derive(Clone)]
 pub(crate) struct Setup<'a> {
@@ -141,6 +144,11 @@ impl Server {
             let log = fs::OpenOptions::new().write(true).open(self.folder.join(name));
             let _ = log.and_then(|file| file.set_len(0));
         }
+    }
+
+    /// What it has said on its streams.
+    pub(super) fn said(&self) -> String {
+        fs::read_to_string(self.folder.join(OUTPUT)).unwrap_or_default()
     }
 
     fn wait_until_it_answers(&mut self) -> bool {

@@ -36,6 +36,8 @@ pub(super) struct Crew<J> {
     /// How long a member above the least stays without anything to do.
     patience: Duration,
     members: Vec<Member<J>>,
+    /// Somebody asks the system for the last member, and has not told the answer.
+    starting: bool,
     queue: VecDeque<Job<J>>,
     /// Work that nobody waits for: done when there is no other, or when it becomes [much](LATER).
     later: VecDeque<Job<J>>,
@@ -66,7 +68,7 @@ struct Member<J> {
 }
 
 enum Doing<J> {
-    /// The system was asked for it and has not answered; at most one member at a time.
+    /// The system was asked for it, and it has not been seen; only the last member.
     Starting,
     Free,
     /// A job was given to it, and it was called.
@@ -93,6 +95,7 @@ impl<J> Crew<J> {
             queue_limit,
             patience,
             members: Vec::new(),
+            starting: false,
             queue: VecDeque::new(),
             later: VecDeque::new(),
             closed: false,
@@ -155,34 +158,45 @@ impl<J> Crew<J> {
     }
 
     /// Whether another thread should be started now, and its number: where there are fewer than the least, and where
-    /// nobody is free. One at a time, so that a refused one leaves no gap.
+    /// nobody is free. One at a time, so that a refused one leaves no gap; whoever starts it tells
+    /// [how that went](Crew::started).
     pub(super) fn begin_start(&mut self, now: Instant) -> Option<usize> {
         let wanted = if self.has_spare() { self.range.least() } else { self.range.most() };
         let number = self.members.len();
-        if self.closed || number >= wanted || self.is_starting() || self.is_start_paused(now) {
+        if self.closed || number >= wanted || self.starting || self.is_start_paused(now) {
             return None;
         }
+        self.starting = true;
         self.members.push(Member { doing: Doing::Starting, since: now, served: 0 });
         self.largest = self.largest.max(self.members.len());
         Some(number)
     }
 
-    /// The system gave the thread of this number. The next one is named where the least is not reached; beyond it,
-    /// whoever takes a job sees to that.
+    /// The system gave the thread of this number, which may have been here and gone already. Names the next one to start:
+    /// as long as the least is not reached, and where somebody who took the last free member's job could not start one,
+    /// for this one was under way.
     pub(super) fn started(&mut self, number: usize, now: Instant) -> Option<usize> {
+        self.starting = false;
         if self.members.get(number).is_some_and(|member| matches!(member.doing, Doing::Starting)) {
             self.settle(number, now);
         }
-        if self.members.len() < self.range.least() { self.begin_start(now) } else { None }
+        let taken_soon = self.members.iter().any(|member| matches!(member.doing, Doing::Given(_)));
+        if taken_soon && self.members.len() >= self.range.least() { None } else { self.begin_start(now) }
     }
 
     /// The system refused the thread that was starting; whether that is news, and who is to be called.
     pub(super) fn start_refused(&mut self, now: Instant) -> (bool, Option<usize>) {
+        self.starting = false;
         self.members.pop();
         (self.refused_starts.one_more(now), self.last_if_free())
     }
 
-    /// Changes the bounds. Everybody is to be called, and [`Crew::begin_start`] to be asked.
+    /// Whether somebody asks the system for a thread now.
+    pub(super) fn is_starting(&self) -> bool {
+        self.starting
+    }
+
+    /// Changes the bounds, while nobody starts a thread. Everybody is to be called, and [`Crew::begin_start`] to be asked.
     pub(super) fn resize(&mut self, range: ThreadRange, queue_limit: usize, now: Instant) {
         (self.range, self.queue_limit) = (range, queue_limit);
         // The operator may know that there is room for threads now.
@@ -200,8 +214,8 @@ impl<J> Crew<J> {
     /// Whether a job would be taken: by a free member, by a place in the queue, or by a member that is still to come.
     pub(super) fn has_room(&self, now: Instant) -> bool {
         let to_come = if self.is_start_paused(now) { 0 } else { self.room_to_grow() };
-        let starting = usize::from(self.is_starting());
-        let places = self.queue_limit.saturating_add(to_come).saturating_add(starting);
+        let asked_for = usize::from(self.is_last_awaited());
+        let places = self.queue_limit.saturating_add(to_come).saturating_add(asked_for);
         !self.closed && (self.has_spare() || self.queue.len() < places)
     }
 
@@ -328,7 +342,7 @@ impl<J> Crew<J> {
         last.map(|_| self.members.len() - 1)
     }
 
-    fn is_starting(&self) -> bool {
+    fn is_last_awaited(&self) -> bool {
         self.members.last().is_some_and(|last| matches!(last.doing, Doing::Starting))
     }
 

@@ -43,8 +43,8 @@ pub struct Pool {
 
 struct Shared {
     state: Mutex<State>,
-    /// The last thread has left.
-    ended: Condvar,
+    /// A thread has left, or somebody has done with starting one.
+    changed: Condvar,
 }
 
 struct State {
@@ -93,7 +93,7 @@ impl Pool {
 
     fn with_patience(range: ThreadRange, queue_limit: usize, patience: Duration) -> io::Result<Self> {
         let state = State { crew: Crew::new(range, queue_limit, patience), handles: Vec::new() };
-        let pool = Self { shared: Arc::new(Shared { state: Mutex::new(state), ended: Condvar::new() }) };
+        let pool = Self { shared: Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() }) };
         pool.resize(range, queue_limit)?;
         Ok(pool)
     }
@@ -104,6 +104,10 @@ impl Pool {
     /// When the system refuses one of the least threads; the pool then keeps the threads it has, and its new bounds.
     pub fn resize(&self, range: ThreadRange, queue_limit: usize) -> io::Result<()> {
         let mut state = self.shared.lock();
+        // What somebody else starts is as good as here, or is not to be had: the least is counted from there.
+        while state.crew.is_starting() {
+            state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
         let now = Instant::now();
         state.crew.resize(range, queue_limit, now);
         let start = state.crew.begin_start(now);
@@ -208,7 +212,7 @@ impl Pool {
             if left.is_zero() {
                 return;
             }
-            let waited = self.shared.ended.wait_timeout(state, left);
+            let waited = self.shared.changed.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
@@ -244,13 +248,14 @@ impl Shared {
         lock(&self.state)
     }
 
-    /// Starts the thread of this number, and those that the least still lacks.
+    /// Starts the thread of this number, and those that are wanted behind it.
     fn start(self: &Arc<Self>, mut number: usize) -> io::Result<()> {
         loop {
             let shared = Arc::clone(self);
             let named = thread::Builder::new().name(format!("pool-{number}"));
             let spawned = named.spawn(move || shared.work(number));
             let mut state = self.lock();
+            self.changed.notify_all();
             if let Err(error) = spawned {
                 let (news, call) = state.crew.start_refused(Instant::now());
                 unlock_and_call(state, call);
@@ -288,7 +293,7 @@ impl Shared {
                 Next::Leave(call) => {
                     state.set_handle(number, None);
                     unlock_and_call(state, call);
-                    self.ended.notify_all();
+                    self.changed.notify_all();
                     return;
                 }
             }
