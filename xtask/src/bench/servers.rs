@@ -88,9 +88,6 @@ const OUTPUT: &str = "output";
 /// lighttpd holds its limit in 16 bits. One new connection in so many requests does not show.
 const UNLIMITED_REQUESTS: u32 = 65_535;
 
-/// More than the run over idle connections holds.
-const CONNECTIONS: usize = 18_000;
-
 /// How the servers of one run are set up.
 #[derive(Clone)]
 pub(crate) struct Setup<'a> {

@@ -37,6 +37,9 @@ impl ClientKey {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::named(V4 | u64::from(address.to_bits())),
             IpAddr::V6(address) => {
+                if let Some(translated) = translated(address) {
+                    return Self::of(translated.into());
+                }
                 let [a, b, c, d, ..] = address.segments();
                 let network =
                     [a, b, c, d].into_iter().fold(0, |bits, segment| bits << 16 | u64::from(segment));
@@ -64,6 +67,16 @@ impl ClientKey {
 
     fn named(name: u64) -> Self {
         NonZeroU64::new(name).map_or(Self::LOW, Self)
+    }
+}
+
+/// The IPv4 address behind a translator (`64:ff9b::/96`, RFC 6052 §2.1): all of IPv4 must not be one client.
+fn translated(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    match address.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+            Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
+        }
+        _ => None,
     }
 }
 
@@ -118,6 +131,8 @@ mod tests {
         assert_eq!(client("192.0.2.1"), client("::ffff:192.0.2.1"));
         assert_eq!(client("2001:db8:1:2::1").to_string(), "2001:db8:1:2::/64");
         assert_eq!(client("203.0.113.7").to_string(), "203.0.113.7");
+        assert_eq!(client("64:ff9b::203.0.113.7"), client("203.0.113.7"), "behind a translator");
+        assert_ne!(client("64:ff9b:1::203.0.113.7"), client("203.0.113.7"));
         assert_eq!(client("::1").to_string(), "::/64");
         assert_eq!(ClientKey::UNIX.to_string(), "unix");
         assert_eq!(size_of::<Option<ClientKey>>(), 8);

@@ -93,7 +93,12 @@ impl Alarm {
     ) {
         let Some(refusal) = &exchange.refusal else { return };
         self.sightings.event(&sighting(exchange, refusal, Some(kind), evidence, wall));
-        self.event(&Told { exchange, kind, rule: refusal.code.row().name, evidence }, now, || {});
+        let told = Told { exchange, kind, rule: refusal.code.row().name, evidence };
+        match kind {
+            // A client is banned once in a while: no flood of other events may hide that.
+            Event::Ban => self.write(&told),
+            _ => self.event(&told, now, || {}),
+        }
     }
 
     fn event(&self, told: &Told<'_>, now: Millis, first: impl Fn()) {
@@ -109,9 +114,13 @@ impl Alarm {
             self.tell_left_out(left_out);
         }
         if may {
-            log::warn!("security: {}", line(told.exchange, told.rule, told.evidence));
-            self.tell_audit(|out| told.push_json(out));
+            self.write(told);
         }
+    }
+
+    fn write(&self, told: &Told<'_>) {
+        log::warn!("security: {}", line(told.exchange, told.rule, told.evidence));
+        self.tell_audit(|out| told.push_json(out));
     }
 
     /// What was left out of earlier seconds.
