@@ -31,6 +31,7 @@ pub(super) struct Alarm {
     sightings: Arc<Sightings>,
     meter: SharedMeter,
     trouble: RefCell<Meter<()>>,
+    bans: RefCell<Meter<ClientKey>>,
     writer: LogWriter,
     /// Whether there is an audit log.
     audit: Cell<bool>,
@@ -46,7 +47,14 @@ struct Told<'a> {
 
 impl Alarm {
     pub(super) fn new(sightings: Arc<Sightings>, meter: SharedMeter, writer: LogWriter) -> Self {
-        Self { sightings, meter, trouble: RefCell::default(), writer, audit: Cell::new(false) }
+        Self {
+            sightings,
+            meter,
+            trouble: RefCell::default(),
+            bans: RefCell::default(),
+            writer,
+            audit: Cell::new(false),
+        }
     }
 
     /// Whether events go to an audit log from now on.
@@ -96,7 +104,7 @@ impl Alarm {
         let told = Told { exchange, kind, rule: refusal.code.row().name, evidence };
         match kind {
             // A client is banned once in a while: no flood of other events may hide that.
-            Event::Ban => self.write(&told),
+            Event::Ban if self.bans.borrow_mut().may_say(exchange.client.key, now) => self.write(&told),
             _ => self.event(&told, now, || {}),
         }
     }
