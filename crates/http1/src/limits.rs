@@ -1,6 +1,7 @@
 //! Every bound of the protocol that a server may set, with its default and the reason for it.
 
-/// Upper bound of [`Limits::fields`], and the size of [`FieldStorage`](crate::FieldStorage): 256, as pingora; 8 KiB of stack.
+/// Upper bound of [`Limits::fields`], and the size of [`FieldStorage`](crate::FieldStorage): 256, as pingora; 8 KiB of
+/// stack.
 pub const MAX_FIELDS: usize = 256;
 
 /// The most a message may cost before it is refused. Sizes are in bytes.

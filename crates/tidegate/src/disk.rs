@@ -200,8 +200,8 @@ impl AsFd for Sealed {
     }
 }
 
-/// Whether all of `part` is in memory: every page is in the cache, and some bytes show that pages are not only on their way
-/// there. Before Linux 6.5, which does not count pages, those bytes stand for all.
+/// Whether all of `part` is in memory: every page is in the cache, and some bytes show that pages are not only on their
+/// way there. Before Linux 6.5, which does not count pages, those bytes stand for all.
 pub fn is_in_memory(fd: impl AsFd, part: Range<u64>) -> bool {
     if matches!(sys::is_in_page_cache(&fd, part.clone()), Ok(false)) {
         return false;

@@ -1,6 +1,6 @@
 //! Faults on purpose, for the tests of panic isolation and of the sandbox (SPEC LOAD-4, SEC-7). Compiled to nothing
-//! unless the feature `failpoints` is on; then `FAILPOINTS=name,name` in the environment arms the points named. An armed
-//! point panics; as `name=escape` it does what an intruder would do instead.
+//! unless the feature `failpoints` is on; then `FAILPOINTS=name,name` in the environment arms the points named. An
+//! armed point panics; as `name=escape` it does what an intruder would do instead.
 
 #[cfg(feature = "failpoints")]
 mod escape;

@@ -1,7 +1,7 @@
 //! Locks whose holders never panic; and the one place that says whose threads, locks and atomics these are.
 //!
-//! With the feature `shuttle` they are those of shuttle, which runs a test under thousands of schedules. Outside of such
-//! a test they do not work then: with the feature, only the tests that begin with `shuttle_` can run.
+//! With the feature `shuttle` they are those of shuttle, which runs a test under thousands of schedules. Outside of
+//! such a test they do not work then: with the feature, only the tests that begin with `shuttle_` can run.
 
 use std::sync::PoisonError;
 

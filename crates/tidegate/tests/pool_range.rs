@@ -1,4 +1,5 @@
-//! The pool as a range (SPEC LOAD-2): it grows while every thread is held by a slow disk, and shrinks when that is over.
+//! The pool as a range (SPEC LOAD-2): it grows while every thread is held by a slow disk, and shrinks when that is
+//! over.
 //!
 //! Threads are counted where an operator would, by their names in `/proc`.
 

@@ -139,7 +139,8 @@ fn file_7_a_file_that_is_being_written_is_never_served_in_a_coding() {
     eventually("it is coded when the writer is gone", || coding().as_deref() == Some("gzip"));
 }
 
-/// Somebody who has a file for himself, as Samba does for its clients, and lets go of it when asked, got it answered 500.
+/// Somebody who has a file for himself, as Samba does for its clients, and lets go of it when asked, got it answered
+/// 500.
 #[test]
 fn file_1_a_file_leased_to_somebody_is_served_when_he_lets_go() {
     let setup = Setup::new().file("page.html", "page");
@@ -269,7 +270,8 @@ fn file_5_what_is_being_written_has_no_validator() {
     }
 }
 
-/// What waited in our own socket turned into zeros when the file was truncated, and was sent before the connection was cut.
+/// What waited in our own socket turned into zeros when the file was truncated, and was sent before the connection was
+/// cut.
 #[test]
 fn h1_8_a_truncated_file_is_cut_before_its_zeros() {
     const SIZE: usize = 60_000_000;

@@ -1,5 +1,5 @@
-//! `--user`: what is left of root's rights once the server runs, and what is checked before it does (SPEC SEC-7, RUN-2).
-//! Needs root and the users `nobody` and `daemon`.
+//! `--user`: what is left of root's rights once the server runs, and what is checked before it does (SPEC SEC-7,
+//! RUN-2). Needs root and the users `nobody` and `daemon`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should say where")]
 

@@ -82,8 +82,8 @@ fn perform(root: &Path, plan: &Plan, command: &str) -> Result<Verdict, String> {
     }
 }
 
-/// Held while we measure: two benches on the same cores would spoil each other's figures. The name is the machine's, not
-/// a file system's, and goes when we go.
+/// Held while we measure: two benches on the same cores would spoil each other's figures. The name is the machine's,
+/// not a file system's, and goes when we go.
 pub(crate) fn alone() -> Result<UnixListener, String> {
     let name =
         SocketAddr::from_abstract_name("tidegate-bench").and_then(|name| UnixListener::bind_addr(&name));

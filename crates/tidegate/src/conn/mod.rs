@@ -2,8 +2,9 @@
 //! shares.
 //!
 //! `connection` the state of one · `h1` the HTTP/1 driver, one linear loop · `complete` answers that take more than a
-//! look · `receive` bodies in · `send` bytes, `send_file` files and `send_live` what never ends out · `linger` the polite close · `deadline` when to give up · `buffer` memory that idle connections do not hold · `local`
-//! what one worker's connections share.
+//! look · `receive` bodies in · `send` bytes, `send_file` files and `send_live` what never ends out · `linger` the
+//! polite close · `deadline` when to give up · `buffer` memory that idle connections do not hold · `local` what one
+//! worker's connections share.
 
 pub mod buffer;
 mod complete;

@@ -13,8 +13,8 @@
 //!
 //! A file that is no longer than that end is copied whole, through one buffer that the transfers of a worker share. A
 //! file that a cache holds sealed in memory is sent by reference to that, for it cannot change; when the cache lets go
-//! of it the transfer goes on from the file. A slow client holds no memory of ours, but for what no cache keeps: a listing,
-//! and a file that changes all the time, within the bound of all sealed memory.
+//! of it the transfer goes on from the file. A slow client holds no memory of ours, but for what no cache keeps: a
+//! listing, and a file that changes all the time, within the bound of all sealed memory.
 
 use std::future::poll_fn;
 use std::ops::Range;

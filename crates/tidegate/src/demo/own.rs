@@ -74,7 +74,8 @@ pub(super) struct Own {
 }
 
 impl Own {
-    /// Lays out the folder, starts the server with a configuration that differs by `changes`, and waits until it is ready.
+    /// Lays out the folder, starts the server with a configuration that differs by `changes`, and waits until it is
+    /// ready.
     pub(super) fn start(stop: &Stop, changes: &[Change]) -> io::Result<Self> {
         let folder = Folder::new()?;
         lay_out(&folder.0, changes)?;

@@ -39,8 +39,8 @@ const VARY: &str = "Vary: Origin\r\n";
 const EXPOSE: &str = "Access-Control-Expose-Headers: Accept-Ranges, Allow, Content-Disposition, Content-Range, ETag, \
                       Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id\r\n";
 
-/// The methods of all routes together but OPTIONS, which no script sends; of the fields that a script may set, we read only the type of
-/// an upload. Ten minutes: after a change of the configuration no browser is wrong for longer.
+/// The methods of all routes together but OPTIONS, which no script sends; of the fields that a script may set, we read
+/// only the type of an upload. Ten minutes: after a change of the configuration no browser is wrong for longer.
 const PREFLIGHT: &str = "Vary: Origin, Access-Control-Request-Method, Access-Control-Request-Headers\r\n\
                          Access-Control-Allow-Methods: GET, HEAD, POST\r\n\
                          Access-Control-Allow-Headers: Content-Type\r\nAccess-Control-Max-Age: 600\r\n";

@@ -1,10 +1,10 @@
 //! For whom does a proxy speak? The fields `Forwarded` (RFC 7239) and `X-Forwarded-For`, read against the way.
 //!
 //! Each proxy adds at the right end the address from which it was asked. So the last element was written by the peer,
-//! the one before it by whoever the last element names, and so on: an element is worth as much as the hop that wrote it.
-//! The walk goes from right to left while hops are trusted; the first one that is not is the client, and what is left of
-//! it may be anybody's invention. An element that is no address (`unknown`, `_hidden`, rubbish) ends the walk at the last
-//! address known.
+//! the one before it by whoever the last element names, and so on: an element is worth as much as the hop that wrote
+//! it. The walk goes from right to left while hops are trusted; the first one that is not is the client, and what is
+//! left of it may be anybody's invention. An element that is no address (`unknown`, `_hidden`, rubbish) ends the walk
+//! at the last address known.
 //!
 //! ```text
 //! peer (trusted)    Forwarded: for=6.6.6.6,  for=203.0.113.7,  for=10.0.0.2
@@ -21,7 +21,8 @@ pub const MAX_HOPS: usize = 64;
 const MAX_NODE: usize = 64;
 
 /// The client behind `peer`: the peer itself, unless it is trusted and names another one. The values of the fields are
-/// given line by line in their order. Where there is a `Forwarded` it alone counts, and one that is malformed says nothing.
+/// given line by line in their order. Where there is a `Forwarded` it alone counts, and one that is malformed says
+/// nothing.
 pub fn client<'a>(
     peer: IpAddr,
     forwarded: impl IntoIterator<Item = &'a [u8]>,

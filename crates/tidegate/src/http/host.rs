@@ -40,7 +40,8 @@ const DEFAULT_PORT: u16 = 80;
 /// A host that is ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ours {
-    /// Whether it was named, and by a name of this machine for itself: `localhost`, 127.0.0.0/8 or `[::1]` (SPEC SEC-0).
+    /// Whether it was named, and by a name of this machine for itself: `localhost`, 127.0.0.0/8 or `[::1]` (SPEC
+    /// SEC-0).
     pub loopback: bool,
 }
 

@@ -63,8 +63,8 @@ fn json_fields(extra: &Extra) -> Fields {
     }
 }
 
-/// A refusal whose sentence is always the same is always the same, but for its id, which is a field: it is written once.
-/// So a flood of refusals is cheap.
+/// A refusal whose sentence is always the same is always the same, but for its id, which is a field: it is written
+/// once. So a flood of refusals is cheap.
 fn json_body(reject: &Reject) -> Body {
     static WRITTEN: [OnceLock<(&str, String)>; Code::ALL.len()] =
         [const { OnceLock::new() }; Code::ALL.len()];

@@ -1,6 +1,6 @@
 //! Seats for connections (SPEC LOAD-3, LOAD-7): at most `cap` at once over all workers, and of one client no more than
-//! its share. A newcomer over the cap takes the seat of the connection that has been idle longest; one over its client's
-//! share, of that client's own only. Where none of those is idle it is refused.
+//! its share. A newcomer over the cap takes the seat of the connection that has been idle longest; one over its
+//! client's share, of that client's own only. Where none of those is idle it is refused.
 //!
 //! ```text
 //!  admit ──► busy ──idle()──► idle since t ──busy()──► busy
@@ -100,8 +100,8 @@ impl Admission {
         self.house.cap.store(cap, Ordering::Relaxed);
     }
 
-    /// A seat for a new connection of `client`, which may have `share` of them (`None`: any number); at the cap, in place
-    /// of the longest-idle one, which is told to leave. Without a `client` nothing is counted for anybody.
+    /// A seat for a new connection of `client`, which may have `share` of them (`None`: any number); at the cap, in
+    /// place of the longest-idle one, which is told to leave. Without a `client` nothing is counted for anybody.
     ///
     /// It looks at no seat but when it begins to refuse: once for the house or the client, until somebody becomes idle.
     ///

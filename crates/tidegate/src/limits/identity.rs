@@ -28,7 +28,8 @@ pub struct Client {
     pub hidden: bool,
 }
 
-/// Stands for the address of a proxy on a unix socket, which has none; nobody's packets come from it (RFC 1122 §3.2.1.3).
+/// Stands for the address of a proxy on a unix socket, which has none; nobody's packets come from it (RFC 1122
+/// §3.2.1.3).
 const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// How clients are told apart.
@@ -51,8 +52,8 @@ enum Habit {
 
 /// What is known of the proxies' habits.
 ///
-/// A proxy writes one of the two fields, and passes the other on as its visitor sent it: where both are there, one of them
-/// may be a visitor's word on himself. But what a proxy writes it writes always; so a request with one field alone
+/// A proxy writes one of the two fields, and passes the other on as its visitor sent it: where both are there, one of
+/// them may be a visitor's word on himself. But what a proxy writes it writes always; so a request with one field alone
 /// proves that it does not write the other one.
 #[derive(Debug, Default)]
 struct Habits(RefCell<HashMap<IpAddr, Habit>>);
@@ -142,7 +143,8 @@ impl Identity {
         if client.hidden { Client { hidden: true, ..peer } } else { client }
     }
 
-    /// The client that the trusted proxy at `address` names, or the proxy itself where it names none that can be believed.
+    /// The client that the trusted proxy at `address` names, or the proxy itself where it names none that can be
+    /// believed.
     fn behind(&self, address: IpAddr, request: &Request<'_>) -> Client {
         let trusted = |hop| hop == NOWHERE || self.trusted.contains(hop);
         let by_forwarded = || forwarded::client(address, request.values(Name::Forwarded), [], trusted);
@@ -160,8 +162,8 @@ impl Identity {
         Client { address: Some(named), key: ClientKey::of(named), operator: false, hidden: named == address }
     }
 
-    /// By what the connections of `peer` are counted; `None` where they are not: a proxy's are those of many clients, and
-    /// a local operator cannot be told from others before it has asked.
+    /// By what the connections of `peer` are counted; `None` where they are not: a proxy's are those of many clients,
+    /// and a local operator cannot be told from others before it has asked.
     pub fn counted(&self, peer: Peer) -> Option<ClientKey> {
         let address = peer.ip()?.to_canonical();
         let exempt = self.trusted.contains(address) || address.is_loopback() && !self.limit_loopback;

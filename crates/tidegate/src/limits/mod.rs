@@ -1,9 +1,10 @@
 //! What may be used at once, and by whom how often. Each limit takes `now` as an argument where time matters; what is
 //! taken for a while is a permit that gives back on drop.
 //!
-//! `identity` who asks, and `client` its name · `ledger` what is held against it, and the rules · `rate` its requests, and
-//! `rate_fields` how that is told · `bans` its offences, `scan` its vain requests · `bucket` and `table` the arithmetic
-//! and the memory below · `admission` seats connections, `candidates` finds the idle ones · `budget` counts the memory of bodies in progress.
+//! `identity` who asks, and `client` its name · `ledger` what is held against it, and the rules · `rate` its requests,
+//! and `rate_fields` how that is told · `bans` its offences, `scan` its vain requests · `bucket` and `table` the
+//! arithmetic and the memory below · `admission` seats connections, `candidates` finds the idle ones · `budget` counts
+//! the memory of bodies in progress.
 
 pub mod admission;
 pub mod bans;

@@ -1,8 +1,8 @@
 //! How many requests a client may make (SPEC SEC-1): a token bucket for each, in a table of fixed size.
 //!
-//! `Rate` is the arithmetic of one bucket, `RateTable` the buckets of all clients. A bucket is one moment (see `bucket`):
-//! a request moves it on by the time in which a token comes back; one that is refused takes nothing. Tokens that come
-//! back slower than requests are asked for make exactly the rate, and what is left over makes the burst.
+//! `Rate` is the arithmetic of one bucket, `RateTable` the buckets of all clients. A bucket is one moment (see
+//! `bucket`): a request moves it on by the time in which a token comes back; one that is refused takes nothing. Tokens
+//! that come back slower than requests are asked for make exactly the rate, and what is left over makes the burst.
 
 use std::time::Duration;
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::rate::{Rate, Verdict};
 
-/// Writes the fields of `verdict` as lines, each with its end. An answer that was allowed has no `t`: the tokens left may
-/// be used at any time, and more come meanwhile.
+/// Writes the fields of `verdict` as lines, each with its end. An answer that was allowed has no `t`: the tokens left
+/// may be used at any time, and more come meanwhile.
 pub fn write_fields(out: &mut Vec<u8>, rate: &Rate, verdict: &Verdict) {
     let (quota, window) = (rate.quota(), rate.window().as_secs());
     // Writing to a vector cannot fail.

@@ -1,5 +1,5 @@
-//! Who asks for one name after the other that does not exist looks for a weakness: 404s beyond what a leaky bucket holds
-//! are an offence. A page with some dead links is none.
+//! Who asks for one name after the other that does not exist looks for a weakness: 404s beyond what a leaky bucket
+//! holds are an offence. A page with some dead links is none.
 
 use super::bucket::{Bucket, Poured, TICKS, Tick};
 use super::client::ClientKey;

@@ -11,8 +11,8 @@
 //!   that do nothing but answer cached files (3 µs each) find theirs taken about once in 200 times, and then spin.
 //!   A lock in each set would cost as much and need its own memory; without locks a name and its moment cannot change
 //!   together.
-//! - **Idle costs nothing.** The memory is zero from the system and touched only where a client falls. A set begins at a
-//!   cache line: names in one line, moments in the next, which is fetched with it.
+//! - **Idle costs nothing.** The memory is zero from the system and touched only where a client falls. A set begins at
+//!   a cache line: names in one line, moments in the next, which is fetched with it.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -23,8 +23,8 @@ use crate::sync::{Mutex, lock};
 
 /// Clients that fall into one set: with two places for each client expected, fewer than 1 in 100 loses its place early.
 const WAYS: usize = 8;
-/// Parts under a lock of their own: enough for the workers, and above 1 MiB each at a million clients, so that they come
-/// as fresh pages (`M_MMAP_THRESHOLD`).
+/// Parts under a lock of their own: enough for the workers, and above 1 MiB each at a million clients, so that they
+/// come as fresh pages (`M_MMAP_THRESHOLD`).
 const SHARDS: usize = 32;
 /// Places for each client expected.
 const SPARE: usize = 2;

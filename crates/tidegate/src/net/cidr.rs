@@ -46,7 +46,8 @@ impl Cidr {
 impl FromStr for Cidr {
     type Err = CidrError;
 
-    /// Reads `ADDRESS` or `ADDRESS/BITS`. An IPv4 network in its IPv6 form (`::ffff:10.0.0.0/104`) is that IPv4 network.
+    /// Reads `ADDRESS` or `ADDRESS/BITS`. An IPv4 network in its IPv6 form (`::ffff:10.0.0.0/104`) is that IPv4
+    /// network.
     fn from_str(text: &str) -> Result<Self, CidrError> {
         let (address, bits) = match text.split_once('/') {
             Some((address, bits)) => (address, Some(bits)),

@@ -34,8 +34,8 @@ const LAST_ONES: usize = 65_535;
 /// Callers of a private socket that may wait: each is a person or a script of the operator's.
 const PRIVATE_BACKLOG: i32 = 16;
 
-/// Bytes that may wait in a TCP socket without being on their way (`TCP_NOTSENT_LOWAT`). Without it a peer that does not
-/// read holds four megabytes (`tcp_wmem`). Less would cost: with 512 KiB a file of 1 MiB takes 8 % more time.
+/// Bytes that may wait in a TCP socket without being on their way (`TCP_NOTSENT_LOWAT`). Without it a peer that does
+/// not read holds four megabytes (`tcp_wmem`). Less would cost: with 512 KiB a file of 1 MiB takes 8 % more time.
 const UNSENT: u32 = 1024 * 1024;
 
 /// For how long a connection without a byte is left to the kernel, in whole seconds: the least there is.

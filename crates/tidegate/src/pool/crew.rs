@@ -172,9 +172,9 @@ impl<J> Crew<J> {
         Some(number)
     }
 
-    /// The system gave the thread of this number, which may have been here and gone already. Names the next one to start:
-    /// as long as the least is not reached, and where somebody who took the last free member's job could not start one,
-    /// for this one was under way.
+    /// The system gave the thread of this number, which may have been here and gone already. Names the next one to
+    /// start: as long as the least is not reached, and where somebody who took the last free member's job could not
+    /// start one, for this one was under way.
     pub(super) fn started(&mut self, number: usize, now: Instant) -> Option<usize> {
         self.starting = false;
         if self.members.get(number).is_some_and(|member| matches!(member.doing, Doing::Starting)) {
@@ -196,7 +196,8 @@ impl<J> Crew<J> {
         self.starting
     }
 
-    /// Changes the bounds, while nobody starts a thread. Everybody is to be called, and [`Crew::begin_start`] to be asked.
+    /// Changes the bounds, while nobody starts a thread. Everybody is to be called, and [`Crew::begin_start`] to be
+    /// asked.
     pub(super) fn resize(&mut self, range: ThreadRange, queue_limit: usize, now: Instant) {
         (self.range, self.queue_limit) = (range, queue_limit);
         // The operator may know that there is room for threads now.
@@ -317,8 +318,8 @@ impl<J> Crew<J> {
         ours && (number < self.range.least() || self.is_wanted(number, now))
     }
 
-    /// Whether a member above the least is worth keeping: it was lately needed, or nobody else is free. Without the second
-    /// reason a pool with as many long jobs as its least would lose a thread and start it again, over and over.
+    /// Whether a member above the least is worth keeping: it was lately needed, or nobody else is free. Without the
+    /// second reason a pool with as many long jobs as its least would lose a thread and start it again, over and over.
     fn is_wanted(&self, number: usize, now: Instant) -> bool {
         self.idle(number, now) < self.patience || self.free().is_none_or(|free| free == number)
     }

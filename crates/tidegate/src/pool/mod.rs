@@ -1,17 +1,17 @@
 //! The pool of threads for everything that may block: opening and reading files that are not in memory, checking and
 //! storing uploads.
 //!
-//! Work waits in one bounded queue. When it is full a submission fails at once ([`Full`]); nothing on a worker ever waits
-//! for a place. A panic in one job is that job's result; its thread goes on.
+//! Work waits in one bounded queue. When it is full a submission fails at once ([`Full`]); nothing on a worker ever
+//! waits for a place. A panic in one job is that job's result; its thread goes on.
 //!
 //! ```text
 //! crew    the decisions, without threads: who gets a job, who is started, who leaves, what is refused
 //! status  the pool at one moment
 //! ```
 //!
-//! A pool with a range keeps one thread free while it may grow: whoever takes a job and leaves nobody free starts another
-//! thread first. So no worker ever starts a thread, which costs it more (some 60 µs) than ten cached answers, and the
-//! system is asked without the lock.
+//! A pool with a range keeps one thread free while it may grow: whoever takes a job and leaves nobody free starts
+//! another thread first. So no worker ever starts a thread, which costs it more (some 60 µs) than ten cached answers,
+//! and the system is asked without the lock.
 
 mod crew;
 mod status;
@@ -31,8 +31,8 @@ use crate::sync::{Arc, Condvar, Mutex, MutexGuard, lock, thread};
 use crew::{Crew, Job, Next};
 pub use status::{Status, ThreadStatus, WaitHistogram};
 
-/// A thread above the least leaves after it had nothing to do for this long: a burst that comes back within seconds finds
-/// its threads, and what they cost (stack and bookkeeping) is not kept for longer than anybody would notice.
+/// A thread above the least leaves after it had nothing to do for this long: a burst that comes back within seconds
+/// finds its threads, and what they cost (stack and bookkeeping) is not kept for longer than anybody would notice.
 const SHRINK_AFTER: Duration = Duration::from_secs(10);
 
 /// A handle to the pool; clones share it.
@@ -146,8 +146,8 @@ impl Pool {
         }
     }
 
-    /// Gives `work`, which nobody waits for, to a thread that has nothing else to do; false where there is none. That is no
-    /// refusal.
+    /// Gives `work`, which nobody waits for, to a thread that has nothing else to do; false where there is none. That
+    /// is no refusal.
     pub fn run_spare(&self, what: &'static str, work: impl FnOnce() + Send + 'static) -> bool {
         let job = Job { what, since: None, run: Box::new(work) as Run };
         let mut state = self.shared.lock();

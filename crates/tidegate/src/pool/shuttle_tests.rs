@@ -1,9 +1,9 @@
-//! The pool with its locks and threads under shuttle: each test runs in many orders of events, and an order in which nobody
-//! can go on, as after a call that was lost, fails it.
+//! The pool with its locks and threads under shuttle: each test runs in many orders of events, and an order in which
+//! nobody can go on, as after a call that was lost, fails it.
 //!
-//! That they can fail was tried by hand: where nobody is called for a job, where a thread gives its handle only after its
-//! first look, where the one that leaves calls nobody, where the end is not told, where a pool never grows or a thread
-//! that was started forgets the queue, one of these tests fails after some orders.
+//! That they can fail was tried by hand: where nobody is called for a job, where a thread gives its handle only after
+//! its first look, where the one that leaves calls nobody, where the end is not told, where a pool never grows or a
+//! thread that was started forgets the queue, one of these tests fails after some orders.
 
 use std::panic::resume_unwind;
 

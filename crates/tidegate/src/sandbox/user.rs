@@ -1,7 +1,7 @@
 //! Becoming another user, with no way back (`--user`).
 //!
-//! Users are looked up in `/etc/passwd` and `/etc/group` alone: a resolver of names (nsswitch.conf(5)) would run foreign
-//! code with the rights that are to be given up.
+//! Users are looked up in `/etc/passwd` and `/etc/group` alone: a resolver of names (nsswitch.conf(5)) would run
+//! foreign code with the rights that are to be given up.
 
 use std::io;
 

@@ -1,7 +1,8 @@
 //! The control socket (`--control`): where `tidegate bans` reaches a running server.
 //!
-//! A caller sends one line, as `bans lift 203.0.113.7`, and reads the answer up to the close: a line `ok` or
-//! `error: …`, then what was asked for. The socket has mode 0600, so whoever can connect is the user who started the server, or root.
+//! A caller sends one line, as `bans lift 203.0.113.7`, and reads the answer up to the close: a line `ok` or `error:
+//! …`, then what was asked for. The socket has mode 0600, so whoever can connect is the user who started the server, or
+//! root.
 
 use std::io;
 use std::os::unix::net::UnixListener as Bound;

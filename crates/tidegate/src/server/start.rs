@@ -62,7 +62,6 @@ impl Server {
             writer: writer.clone(),
             process: Mutex::new(process),
             draining: Draining::default(),
-            store: store.clone(),
             zero: started,
         };
         let services = Services {

@@ -1,4 +1,5 @@
-//! What survives a restart (`--state`): the bans. A file of JSON lines, replaced whole, so that it is never half-written.
+//! What survives a restart (`--state`): the bans. A file of JSON lines, replaced whole, so that it is never
+//! half-written.
 
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read, Write};

@@ -1,7 +1,7 @@
 //! What an operator must learn at once: security events, and trouble of our own (SPEC SEC-5).
 //!
-//! A refusal is kept among the [`Sightings`]; an event is a line of the log and of the audit log as well, up to so many a
-//! second and client as the [`Meter`] lets through. What it does not is counted, and told in one line.
+//! A refusal is kept among the [`Sightings`]; an event is a line of the log and of the audit log as well, up to so many
+//! a second and client as the [`Meter`] lets through. What it does not is counted, and told in one line.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! What the operator sees. An [`Exchange`](crate::exchange::Exchange) is read once, at the single exit, by
 //! [`Recorder::record`]: counters, access line, security event.
 //!
-//! `record` the single exit · `access_log` how a line reads · `stamp` when it was, `digits` its numbers, `escape` nothing
-//! a client sends can forge a line · `log` the writer thread that no worker waits for · `batch` what it is handed, and
-//! gives back.
+//! `record` the single exit · `access_log` how a line reads · `stamp` when it was, `digits` its numbers, `escape`
+//! nothing a client sends can forge a line · `log` the writer thread that no worker waits for · `batch` what it is
+//! handed, and gives back.
 //!
 //! `tally` counters of one worker, by `labels` from closed sets, durations as a `histogram` · `totals` their sum ·
 //! `process` what the kernel counts · `metrics` every name that is told, `exposition` how it is written.

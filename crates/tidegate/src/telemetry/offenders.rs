@@ -15,7 +15,8 @@ use crate::http::reject::Event;
 
 /// Clients watched at a time by each worker. Who makes a 64th of all trouble is found for certain; a page shows twenty.
 pub const WATCHED: usize = 64;
-/// An event weighs as much as this many other refusals: who tries to leave the root comes before who follows dead links.
+/// An event weighs as much as this many other refusals: who tries to leave the root comes before who follows dead
+/// links.
 const EVENT_WEIGHT: u64 = 10;
 /// Weights halve in this time, so that after an hour without trouble a client has all but gone.
 const HALF_LIFE_MS: u64 = 10 * 60 * 1000;

@@ -1,7 +1,7 @@
 //! One line that says how the server does, and what to do: a pure function of the last minute.
 //!
-//! The worst that holds is said: `degraded` something of ours is broken · `overload` clients are turned away for want of
-//! room · `attack` somebody means harm, and is refused · `watch` worth a look · `well`.
+//! The worst that holds is said: `degraded` something of ours is broken · `overload` clients are turned away for want
+//! of room · `attack` somebody means harm, and is refused · `watch` worth a look · `well`.
 
 use super::board::Second;
 use crate::http::reject::{Code, Event};

@@ -16,8 +16,8 @@ const GOODPUT_BAR: f64 = 0.9;
 /// A refusal is told within so many milliseconds, 99 of 100 times.
 const REFUSAL_BAR: f64 = 10.0;
 
-/// Who was admitted has waited no longer than this many milliseconds, 99 of 100 times: the 33 places of the small pool cost
-/// 130 on a disk that stores 250 uploads a second.
+/// Who was admitted has waited no longer than this many milliseconds, 99 of 100 times: the 33 places of the small pool
+/// cost 130 on a disk that stores 250 uploads a second.
 const ADMITTED_BAR: f64 = 1000.0;
 
 /// The server tells at most 128 connections at a time that there is no seat; where the machine stands still for some

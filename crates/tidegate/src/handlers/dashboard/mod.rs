@@ -49,8 +49,8 @@ const LIFT_BODY: u64 = 1024;
 /// Lifts the ban of the client that the body names.
 ///
 /// # Errors
-/// `not_json` and `length_required` as for an upload; `invalid_json` where the body names no client, `not_found` where that one is not
-/// banned.
+/// `not_json` and `length_required` as for an upload; `invalid_json` where the body names no client,
+/// `not_found` where that one is not banned.
 pub fn lift<'b>(guard: &'b Guard, request: &Request<'b>, now: Millis) -> Result<Answer<'b>, Reject> {
     if request.body == http1::BodyLength::None {
         return Err(Reject::new(Code::LengthRequired, "The body names the client."));

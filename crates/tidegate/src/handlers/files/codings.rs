@@ -25,8 +25,8 @@ const CAPACITY: u64 = 32 * 1024 * 1024;
 const OVERHEAD: u64 = 256;
 /// Files that are coded at the same time. The other threads of the pool are for those who wait.
 const AT_ONCE: usize = 2;
-/// What was made and had to go is not made again before so long: a site of more than is kept would be compressed without
-/// end.
+/// What was made and had to go is not made again before so long: a site of more than is kept would be compressed
+/// without end.
 const AGAIN: Duration = Duration::from_mins(10);
 /// Of how much that is remembered.
 const REMEMBERED: usize = 8192;

@@ -1,4 +1,5 @@
-//! How the files of a folder are presented: media type, validators, and the fields of each representation, encoded once.
+//! How the files of a folder are presented: media type, validators, and the fields of each representation, encoded
+//! once.
 
 use std::cell::Cell;
 use std::rc::{Rc, Weak};

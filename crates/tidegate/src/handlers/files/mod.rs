@@ -8,8 +8,8 @@
 //!           └─► would block: one pool thread ───► keep ─► respond to all who wait for it
 //! ```
 //! `shelf` finds a name · `resolve` asks the kernel · `cache` remembers · `flight` one look at a time · `codings` makes
-//! br, zstd and gzip · `dress` the fields of a file · `respond` judges preconditions and ranges · `listing` shows a folder ·
-//! `pages` for refusals.
+//! br, zstd and gzip · `dress` the fields of a file · `respond` judges preconditions and ranges · `listing` shows a
+//! folder · `pages` for refusals.
 
 pub mod cache;
 pub mod codings;

@@ -263,8 +263,8 @@ fn read_whole(
     read_twice(fd, version.identity, effort)
 }
 
-/// A file that always has a writer, as a log, or whose stamps change all the time: it is known by its bytes. What is the
-/// same at two moments was not being written between them.
+/// A file that always has a writer, as a log, or whose stamps change all the time: it is known by its bytes. What is
+/// the same at two moments was not being written between them.
 fn read_twice(
     fd: &OwnedFd,
     identity: Identity,

@@ -20,7 +20,6 @@ use crate::http::response::Live;
 use crate::http::{Code, Reject};
 use crate::limits::{Admission, Budget, Ledger};
 use crate::pool::Pool;
-use crate::store::LocalStore;
 use crate::sync::{Mutex, lock};
 use crate::telemetry::exposition::{Buckets, Family};
 use crate::telemetry::log::LogWriter;
@@ -62,8 +61,6 @@ pub struct Parts {
     pub process: Mutex<Process>,
     /// Whether the server is on its way out.
     pub draining: Draining,
-    /// Where uploads go, where they can.
-    pub store: Option<Arc<LocalStore>>,
     /// The zero of all clocks.
     pub zero: Instant,
 }

@@ -1,7 +1,7 @@
 //! Bans as text: our own state, which outlives a restart, and what other programs take to ban by.
 //!
-//! - **State**: a line of JSON for each ban, ended ones included. Times are those of the wall clock, for the other clock
-//!   begins anew with the process. A line that cannot be read is skipped and counted.
+//! - **State**: a line of JSON for each ban, ended ones included. Times are those of the wall clock, for the other
+//!   clock begins anew with the process. A line that cannot be read is skipped and counted.
 //! - **fail2ban**: a line for each ban, which the filter in `packaging/fail2ban/tidegate.conf` matches.
 //! - **nftables**: commands for `nft -f`, which need these sets:
 //!

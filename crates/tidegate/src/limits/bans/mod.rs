@@ -7,7 +7,8 @@
 //! ```
 //! A score leaks a point in six seconds, as a rate does and by the same arithmetic (`bucket`): exact integers, and what
 //! was done is forgiven after a time that can be said. Everything is bounded: scores lie in a table of fixed size, of
-//! offences the newest 4096 are kept, of bans 10,000. In shadow mode all is the same but that the caller refuses nobody.
+//! offences the newest 4096 are kept, of bans 10,000. In shadow mode all is the same but that the caller refuses
+//! nobody.
 
 mod export;
 mod offence;
@@ -169,7 +170,8 @@ impl BanBook {
         if now.0 >= self.last_end.load(Ordering::Relaxed) { None } else { self.look_up(client, now) }
     }
 
-    /// Ends the ban of `client` and forgets all that it did; whether there was a ban, or one that still doubled the next.
+    /// Ends the ban of `client` and forgets all that it did; whether there was a ban, or one that still doubled the
+    /// next.
     pub fn lift(&self, client: ClientKey) -> bool {
         self.scores.update(client, |_| (Tick(0), ()));
         lock(&self.offences).retain(|(offender, _)| *offender != client);

@@ -11,8 +11,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// `SIOCOUTQ` of `linux/sockios.h`, as most architectures have it (`asm-generic/ioctls.h`): bytes in the send queue that
-/// the peer has not acknowledged.
+/// `SIOCOUTQ` of `linux/sockios.h`, as most architectures have it (`asm-generic/ioctls.h`): bytes in the send queue
+/// that the peer has not acknowledged.
 const SIOCOUTQ: rustix::ioctl::Opcode = 0x5411;
 
 /// Bytes written to a stream socket that its peer has not yet taken.
@@ -79,8 +79,8 @@ pub fn is_in_page_cache(file: impl AsFd, part: Range<u64>) -> io::Result<bool> {
     if done == 0 { Ok(stat.cached >= pages) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Does `work` while nobody else has `file`, which is open for reading, open for writing: whoever wants to waits that long.
-/// `Ok(None)` where somebody has it open already.
+/// Does `work` while nobody else has `file`, which is open for reading, open for writing: whoever wants to waits that
+/// long. `Ok(None)` where somebody has it open already.
 ///
 /// # Errors
 /// `EACCES` where the file is not ours and we may not lease it (`CAP_LEASE`), `EINVAL` on a file system without leases.
@@ -164,10 +164,10 @@ pub fn largest_receive_queue() -> u64 {
     setting.split_whitespace().last().and_then(|most| most.parse().ok()).unwrap_or(DEFAULT)
 }
 
-/// Sets up the allocator. Memory of more than a mebibyte goes back to the system as soon as it is free: without this the
-/// allocator raises that bound with every larger piece that it sees, and keeps what one compressed file took for ever.
-/// And there are up to eight arenas for each core, as by default: it would count the cores when it first needs many,
-/// and the sandbox would refuse it that.
+/// Sets up the allocator. Memory of more than a mebibyte goes back to the system as soon as it is free: without this
+/// the allocator raises that bound with every larger piece that it sees, and keeps what one compressed file took for
+/// ever. And there are up to eight arenas for each core, as by default: it would count the cores when it first needs
+/// many, and the sandbox would refuse it that.
 pub fn set_up_memory() {
     #[cfg(target_env = "gnu")]
     {
@@ -175,7 +175,8 @@ pub fn set_up_memory() {
         const ARENAS_FOR_A_CORE: usize = 8;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let arenas = libc::c_int::try_from(cores * ARENAS_FOR_A_CORE).unwrap_or(libc::c_int::MAX);
-        // SAFETY: mallopt takes two ints (man 3 mallopt); the caller has started no other thread that could set the same.
+        // SAFETY: mallopt takes two ints (man 3 mallopt); the caller has started no other thread that could set the
+        // same.
         #[allow(unsafe_code)]
         unsafe {
             libc::mallopt(libc::M_MMAP_THRESHOLD, 1024 * 1024);
@@ -184,8 +185,8 @@ pub fn set_up_memory() {
     }
 }
 
-/// Gives free memory back to the system: the allocator keeps what it was given by default. Takes some milliseconds, in which
-/// other threads may wait for memory.
+/// Gives free memory back to the system: the allocator keeps what it was given by default. Takes some milliseconds, in
+/// which other threads may wait for memory.
 pub fn give_memory_back() {
     #[cfg(target_env = "gnu")]
     // SAFETY: malloc_trim touches only memory that nobody owns (man 3 malloc_trim); it is safe to call from any thread.

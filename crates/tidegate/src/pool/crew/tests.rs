@@ -112,8 +112,8 @@ fn load_3_nothing_is_refused_while_the_pool_can_grow() {
     assert_eq!(crew.status(now).queued, 1);
 }
 
-/// A thread may be seen, and even leave, before the one that started it tells of it: until then nobody starts another, and
-/// then that one does.
+/// A thread may be seen, and even leave, before the one that started it tells of it: until then nobody starts another,
+/// and then that one does.
 #[test]
 fn load_2_a_start_that_is_told_late_is_taken_for_no_other() {
     let now = Instant::now();

@@ -40,7 +40,8 @@ enum Step {
     Push,
     Spare,
     Later,
-    /// The thread at this place, of those that can move, goes on by one move; a thread that it asks for is refused or not.
+    /// The thread at this place, of those that can move, goes on by one move; a thread that it asks for is refused or
+    /// not.
     Move(usize, bool),
     /// A thread wakes for no reason.
     Stir(usize),
