@@ -11,7 +11,7 @@ pub struct Offence {
     pub at: u64,
     /// The id of the exchange.
     pub id: u64,
-    /// What was seen, at most [`TEXT_MAX`] bytes.
+    /// What was seen, at most 160 bytes.
     pub text: Box<str>,
 }
 
