@@ -109,6 +109,12 @@ fn block(settings: &Settings, scene: &Scene<'_>) -> String {
     row("clients", clients(settings));
     row("operators", operators(scene));
     row("logs", logs(settings));
+    if let Some(state) = &server.state {
+        row("state", shown(state));
+    }
+    if let Some(control) = &server.control {
+        row("control", control.display().to_string());
+    }
     row("sandbox", scene.confined.to_string());
     if let Some(user) = &server.user {
         row("user", user.clone());
@@ -167,7 +173,9 @@ fn logs(settings: &Settings) -> String {
     let place = log.file.as_ref().map_or("standard output".into(), |file| file.display().to_string());
     let also =
         log.json_file.as_ref().map_or(String::new(), |file| format!(", JSON lines to {}", file.display()));
-    format!("{place} ({format}), level {}{also}", log.level.to_string().replace("WARN", "WARNING"))
+    let audit =
+        log.audit_file.as_ref().map_or(String::new(), |file| format!(", audit log {}", file.display()));
+    format!("{place} ({format}), level {}{also}{audit}", log.level.to_string().replace("WARN", "WARNING"))
 }
 
 fn size(bytes: u64) -> String {

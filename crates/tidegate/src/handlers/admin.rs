@@ -31,7 +31,8 @@ impl Access {
         }
         match (bearer(request), &self.token) {
             (Some(given), Some(token)) if token.is(given) => Ok(()),
-            (Some(_), Some(_)) => Err(refused("a wrong bearer token")),
+            (Some(_), Some(_)) => Err(refused("a wrong bearer token").guessed()),
+            // Who guesses nothing may be a lost monitor or a curious visitor: that is no offence.
             (Some(_), None) => Err(refused("a bearer token, but no --admin-token-file is set")),
             (None, _) => Err(refused("neither a local operator, nor in --admin-allow, nor with a token")),
         }

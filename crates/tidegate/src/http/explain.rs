@@ -23,6 +23,8 @@ pub struct Explanation {
 pub enum Counts {
     /// Each one.
     Each,
+    /// Only a guess: a token was sent, and it was the wrong one.
+    Guesses,
     /// Only many in a short time: somebody looks for what might be here.
     InScans,
     /// None.
@@ -34,6 +36,7 @@ impl Counts {
     pub const fn of(code: Code) -> Self {
         match (code, code.row().event) {
             (Code::NotFound, _) => Self::InScans,
+            (Code::AdminForbidden, _) => Self::Guesses,
             (_, None | Some(Event::Rate | Event::Connections | Event::Ban)) => Self::Never,
             (_, Some(_)) => Self::Each,
         }

@@ -41,7 +41,12 @@ fn refusal(reject: &Reject, fields: Fields, body: Body) -> Response {
         fields,
         body,
         close: reject.close,
-        refusal: Some(Refusal { code: reject.code, evidence: reject.evidence.clone(), event: reject.event }),
+        refusal: Some(Refusal {
+            code: reject.code,
+            evidence: reject.evidence.clone(),
+            event: reject.event,
+            guess: reject.guess,
+        }),
     }
 }
 

@@ -180,6 +180,8 @@ pub struct Reject {
     pub evidence: Option<Arc<str>>,
     /// Whether it is worth an alarm.
     pub event: Option<Event>,
+    /// Whether a secret was guessed at.
+    pub guess: bool,
     /// What goes with it.
     pub extra: Extra,
     /// Whether the connection must close, beyond what the code says.
@@ -216,6 +218,7 @@ impl Reject {
             detail: detail.into(),
             evidence: None,
             event: code.row().event,
+            guess: false,
             extra: Extra::None,
             close: code.row().closes,
         }
@@ -228,6 +231,7 @@ impl Reject {
             detail: Cow::Borrowed("There is nothing at this address."),
             evidence: None,
             event: None,
+            guess: false,
             extra: Extra::None,
             close: false,
         }
@@ -257,6 +261,13 @@ impl Reject {
     #[must_use]
     pub fn harmless(mut self) -> Self {
         self.event = None;
+        self
+    }
+
+    /// Says that a secret was guessed at.
+    #[must_use]
+    pub fn guessed(mut self) -> Self {
+        self.guess = true;
         self
     }
 

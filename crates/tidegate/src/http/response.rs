@@ -38,6 +38,8 @@ pub struct Refusal {
     pub evidence: Option<Arc<str>>,
     /// Whether it is worth an alarm.
     pub event: Option<Event>,
+    /// Whether a secret was guessed at.
+    pub guess: bool,
 }
 
 /// Encoded fields, owned by whoever made them.

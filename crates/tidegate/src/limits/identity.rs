@@ -124,7 +124,7 @@ impl Identity {
             return self.behind(address, request);
         }
         if forwarded && client.is_loopback() && self.trusted.is_empty() {
-            tell_of_the_missing_flag("127.0.0.1");
+            tell_of_the_missing_flag(&address);
         }
         let operator = !forwarded && loopback && client.is_loopback() && request.version == Version::Http11;
         Client { operator, hidden: forwarded, ..client }
@@ -135,7 +135,7 @@ impl Identity {
         let forwarded = request.is_forwarded();
         if !self.trusted_unix {
             if forwarded {
-                tell_of_the_missing_flag("unix");
+                tell_of_the_missing_flag(&"unix");
             }
             return Client { hidden: forwarded, ..peer };
         }
@@ -159,7 +159,7 @@ impl Identity {
             }
             (_, None) => address,
         };
-        Client { address: Some(named), key: ClientKey::of(named), operator: false, hidden: named == address }
+        Client { address: Some(named), key: ClientKey::of(named), operator: false, hidden: trusted(named) }
     }
 
     /// By what the connections of `peer` are counted; `None` where they are not: a proxy's are those of many clients,
@@ -186,7 +186,7 @@ impl Identity {
 }
 
 /// Said once: every request of that proxy would say it again.
-fn tell_of_the_missing_flag(peer: &str) {
+fn tell_of_the_missing_flag(peer: &dyn fmt::Display) {
     static TOLD: Once = Once::new();
     TOLD.call_once(|| {
         log::warn!(

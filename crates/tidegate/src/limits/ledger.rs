@@ -13,7 +13,6 @@ use crate::config::{ClientSettings, Settings};
 use crate::exchange::Exchange;
 use crate::http::explain::Counts;
 use crate::http::reject::{Event, Extra};
-use crate::http::request::Name;
 use crate::http::{Code, Reject};
 use crate::net::cidr::CidrSet;
 
@@ -137,9 +136,13 @@ impl Guard {
         let counts = Counts::of(refusal.code);
         let scans = counts == Counts::InScans && self.ledger.misses.miss(client.key, now);
         let kind = if scans { Some(Event::Scan) } else { refusal.event };
-        let is_offence =
-            |kind: &Event| (scans || counts == Counts::Each) && !is_mere_question(*kind, exchange);
-        let Some(kind) = kind.filter(is_offence).filter(|_| self.may_ban(client)) else {
+        let is_offence = match counts {
+            Counts::Each => true,
+            Counts::Guesses => refusal.guess,
+            Counts::InScans => scans,
+            Counts::Never => false,
+        };
+        let Some(kind) = kind.filter(|_| is_offence && self.may_ban(client)) else {
             return Suspicion { scans, banned: None };
         };
         let offence = Offence::new(kind, wall, exchange.id, &exchange.told(refusal));
@@ -157,12 +160,6 @@ impl Guard {
 
 fn nanos(now: Millis) -> u64 {
     now.0.saturating_mul(NANOS)
-}
-
-/// Who asks for a page of operators without a token may be a lost monitor or a curious visitor: only a guess is held
-/// against a client.
-fn is_mere_question(kind: Event, exchange: &Exchange<'_>) -> bool {
-    kind == Event::Admin && !exchange.request.is_some_and(|request| request.has(&[Name::Authorization]))
 }
 
 #[cold]

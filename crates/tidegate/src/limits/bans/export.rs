@@ -3,19 +3,8 @@
 //! - **State**: a line of JSON for each ban, ended ones included. Times are those of the wall clock, for the other
 //!   clock begins anew with the process. A line that cannot be read is skipped and counted.
 //! - **fail2ban**: a line for each ban, which the filter in `packaging/fail2ban/tidegate.conf` matches.
-//! - **nftables**: commands for `nft -f`, which need these sets:
+//! - **nftables**: commands for `nft -f`, which fill the sets of `packaging/nftables/tidegate.nft`.
 //!
-//! ```text
-//! table inet tidegate {
-//!     set banned4 { type ipv4_addr; flags interval, timeout; }
-//!     set banned6 { type ipv6_addr; flags interval, timeout; }
-//!     chain input {
-//!         type filter hook input priority filter - 10;
-//!         ip saddr @banned4 drop
-//!         ip6 saddr @banned6 drop
-//!     }
-//! }
-//! ```
 //! The bans of shadow mode and those of unix sockets are for nobody else.
 
 use std::fmt::Write;
