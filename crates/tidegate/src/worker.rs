@@ -174,9 +174,9 @@ async fn tick(local: Rc<Local>) {
         local.clock.refresh();
         local.deadlines.tick(local.clock.now());
         local.recorder.flush();
+        let live = local.deadlines.live();
+        local.recorder.tally().set_connections(live);
         if count % STATE_EVERY == 0 {
-            let live = local.deadlines.live();
-            local.recorder.tally().set_connections(live);
             local.recorder.tell_state(live);
             local.recorder.tick(local.clock.now());
             peak = peak.max(live);

@@ -39,7 +39,7 @@ impl Connection {
         input: &Buffer,
     ) -> Result<(Buffer, Next), Gone> {
         let Pending { request, arrival, mut exchange, mut reply, consumed } = pending;
-        let _active = self.local.recorder.tally().active();
+        let active = self.local.recorder.tally().active();
         self.in_request = true;
         let rest = input.unread().get(consumed..).unwrap_or_default();
         let mut tail = self.local.buffers.holding(rest, self.local.room());
@@ -72,6 +72,8 @@ impl Connection {
                 }
             }
         };
+        // What never ends is not waited for.
+        let _active = Some(active).filter(|_| !matches!(response.body, Body::Live(_)));
         let sent = self.send(site, &response, &mut exchange).await;
         self.record(&exchange);
         sent?;

@@ -9,12 +9,16 @@ use http1::{CHUNK_END, Framing, LAST_CHUNK, chunk_head};
 use tokio::time::timeout;
 
 use super::connection::{Connection, Gone};
+use crate::clock::Millis;
 use crate::http::response::Live;
 use crate::net::sys;
 use crate::site::Site;
 
-/// Bytes that a client may leave unread in our socket: some ten pieces. One that is further behind is dropped.
+/// Bytes that may be on their way to a client when the next piece is due; with more it misses that piece, for the one
+/// after it is newer.
 const BEHIND: u64 = 64 * 1024;
+/// A client that is behind and takes nothing for so long is dropped.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How often a stream in which nothing happens looks whether the server drains.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -40,16 +44,17 @@ async fn follow(
     let mut updates = live.updates.borrow().clone();
     updates.mark_unchanged();
     send(connection, &live.first, framing, bytes).await?;
+    let mut behind = None;
     // After a reload the client must ask again: it may no longer be one who may see this.
     while !connection.local.is_draining() && std::ptr::eq(site, &raw const *connection.local.site()) {
         match timeout(LOOK, updates.changed()).await {
-            Ok(Ok(())) => {
+            Ok(Ok(())) if keeps_up(connection, &mut behind)? => {
                 let piece = updates.borrow_and_update().clone();
                 send(connection, &piece, framing, bytes).await?;
             }
             Ok(Err(_)) => break,
-            // Nothing new.
-            Err(_) => {}
+            // Nothing new, or not for this client.
+            Ok(Ok(())) | Err(_) => {}
         }
     }
     if framing == Framing::Chunked {
@@ -58,17 +63,31 @@ async fn follow(
     connection.flush().await
 }
 
+/// Whether the client has taken enough for the next piece. `behind` is how little was on its way to it at least, and since
+/// when, while it has not.
+fn keeps_up(connection: &Connection, behind: &mut Option<(u64, Millis)>) -> Result<bool, Gone> {
+    let (queued, now) = (sys::unsent(&connection.io).unwrap_or(0), connection.local.clock.now());
+    *behind = match *behind {
+        _ if queued <= BEHIND => None,
+        Some((least, since)) if queued >= least => {
+            if now >= since.after(PATIENCE) {
+                // Or the kernel would keep what nobody reads for minutes.
+                connection.io.reset_on_close();
+                return Err(Gone);
+            }
+            Some((least, since))
+        }
+        _ => Some((queued, now)),
+    };
+    Ok(behind.is_none())
+}
+
 async fn send(
     connection: &mut Connection,
     piece: &[u8],
     framing: Framing,
     bytes: &mut u64,
 ) -> Result<(), Gone> {
-    if sys::unsent(&connection.io).unwrap_or(0) > BEHIND {
-        // Or the kernel would keep what nobody reads for minutes.
-        connection.io.reset_on_close();
-        return Err(Gone);
-    }
     match framing {
         Framing::Chunked => {
             chunk_head(&mut connection.out, piece.len());

@@ -62,9 +62,7 @@ impl Ledger {
     pub fn new() -> Self {
         Self { rates: RateTable::new(CLIENTS), misses: Misses::new(), bans: BanBook::new() }
     }
-}
 
-impl Ledger {
     /// Forgets what `client` did; whether it was banned at `now`.
     pub fn pardon(&self, client: ClientKey, now: Millis) -> bool {
         let banned = self.bans.check(client, now).is_some();

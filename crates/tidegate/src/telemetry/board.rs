@@ -117,11 +117,6 @@ impl Board {
         &self.tallies
     }
 
-    /// What was not counted by workers, at the last sample.
-    pub fn gauges(&self) -> Gauges {
-        lock(&self.past).gauges
-    }
-
     /// The last `most` seconds, the oldest first.
     pub fn history(&self, most: usize) -> Vec<Second> {
         let past = lock(&self.past);

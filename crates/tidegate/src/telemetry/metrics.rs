@@ -28,6 +28,8 @@ pub struct Readings<'a> {
     pub reload: Reload,
     /// Clients that are banned, and those that would be, were bans on.
     pub bans: [(&'static str, usize); 2],
+    /// Bans that ended early because the book was full.
+    pub bans_displaced: u64,
     /// Clients whose rate is kept.
     pub tracked_clients: usize,
     /// Who looks at the dashboard.
@@ -132,6 +134,8 @@ fn server(readings: &Readings<'_>) -> Vec<Family> {
         Family::gauge("tidegate_body_bytes", "Memory held for bodies in progress.").is(body_bytes),
         Family::gauge("tidegate_bans", "Banned clients, and those that would be.")
             .by("mode", bans.into_iter()),
+        Family::counter("tidegate_bans_displaced_total", "Bans that ended early because the book was full.")
+            .is(readings.bans_displaced),
         Family::gauge("tidegate_rate_limit_tracked_clients", "Clients whose rate is kept.")
             .is(tracked_clients),
         Family::gauge("tidegate_dashboard_viewers", "Open streams of the dashboard.").is(viewers),
@@ -212,6 +216,7 @@ mod tests {
             log_dropped: 0,
             reload: Reload { taken: true, at: 1_795_240_112 },
             bans: [("on", 1), ("shadow", 2)],
+            bans_displaced: 0,
             tracked_clients: 5,
             viewers: 1,
             body_bytes: 4096,

@@ -150,6 +150,7 @@ impl Overview {
             log_dropped: writer.dropped(),
             reload,
             bans: [("on", on), ("shadow", shadow)],
+            bans_displaced: ledger.bans.displaced(),
             tracked_clients: ledger.rates.tracked(),
             viewers: self.viewers(),
             body_bytes: budget.used(),

@@ -144,7 +144,7 @@ fn workers(overview: &Overview) -> Vec<Value> {
             "id": id, "state": state, "connections": tally.connections(), "served": now,
             "doing": match (active, tally.connections()) {
                 (0, 0) => "no connections".to_owned(),
-                (0, _) => "serving from memory".to_owned(),
+                (0, open) => format!("{open} connections open"),
                 (active, _) => format!("{active} waiting for disk or body"),
             },
         })

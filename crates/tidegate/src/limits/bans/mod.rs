@@ -16,7 +16,6 @@ mod offence;
 mod tests;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::fmt;
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -267,19 +266,6 @@ impl BanBook {
 impl Default for BanBook {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl fmt::Display for Ban {
-    /// For the log, behind the name of the client.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (kind, times) = (self.kind.name(), self.times);
-        let whom = if self.shadow { "would be banned" } else { "banned" };
-        write!(
-            f,
-            "{whom} (ban {times} of this client) after {} offences, the last one {kind}",
-            self.evidence.len()
-        )
     }
 }
 
