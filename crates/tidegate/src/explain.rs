@@ -107,7 +107,7 @@ fn done(code: Code) -> String {
 fn counted(code: Code) -> &'static str {
     match Counts::of(code) {
         Counts::Each => "Each one counts against its client.",
-        Counts::Guesses => "Each that was sent a wrong token counts against its client.",
+        Counts::Guesses => "Each with a wrong token counts against its client.",
         Counts::InScans => "Many in a short time count against their client, as a scan.",
         Counts::Never => "It does not count against its client.",
     }

@@ -1,6 +1,5 @@
-//! One worker: a thread with an event loop of its own, its own listening sockets, and the connections that
-//! they accept. Workers share
-//! nothing under a lock on the path of a cached answer.
+//! One worker: a thread with an event loop of its own, its own listening sockets, and the connections that they accept.
+//! On the path of a cached answer workers share one lock, that of a shard of the rate table, for some nanoseconds.
 
 use std::io;
 use std::rc::Rc;

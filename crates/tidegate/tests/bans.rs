@@ -254,12 +254,19 @@ fn run_5_bans_switched_on_by_reload_catch_whoever_goes_on() {
 /// A monitor that nobody has allowed asks again and again; that is a nuisance and no attack.
 #[test]
 fn sec_5_asking_without_a_token_is_no_guess() {
-    let server = setup(&["--bans", "on"]).start();
+    let setup = setup(&["--bans", "on", "--admin-token-file", "token"]);
+    setup.folder.write("token", "0123456789abcdef\n");
+    let server = setup.start();
     let mut proxy = Proxy::of(&server);
-    for _ in 0..30 {
-        assert_eq!(proxy.get(ALICE, "/metrics").code(), "admin_forbidden");
+    let fields = ["", "Authorization: Basic Ym9iOnNlY3JldA==\r\n", "Authorization: \r\n"];
+    for fields in fields.iter().cycle().take(30) {
+        let head = format!("GET /metrics HTTP/1.1\r\nX-Forwarded-For: {ALICE}\r\n{fields}");
+        assert_eq!(proxy.ask(&head).code(), "admin_forbidden");
     }
     assert!(!is_banned(&mut proxy, ALICE));
+    let guess = format!("GET /metrics HTTP/1.1\r\nX-Forwarded-For: {ALICE}\r\nAuthorization: Bearer x\r\n");
+    (0..10).for_each(|_| drop(proxy.ask(&guess)));
+    assert!(is_banned(&mut proxy, ALICE), "and a guess is one");
 }
 
 #[test]

@@ -76,6 +76,9 @@ impl Control {
         match words.as_slice() {
             ["bans", "export", format] => {
                 let format = Format::named(format).ok_or("unknown format")?;
+                if format.is_for_firewalls() && !self.overview.enforces_bans() {
+                    return Ok(String::new());
+                }
                 Ok(ledger.bans.export(format, now, unix_millis()))
             }
             ["bans", "lift", client] => {

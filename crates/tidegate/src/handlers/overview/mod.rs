@@ -131,7 +131,7 @@ impl Overview {
         let Parts { board, pool, admission, ledger, budget, writer, .. } = &self.parts;
         let (totals, usage, status) = (board.totals(), self.usage(), pool.status());
         let reload = *lock(&self.reload);
-        let (on, shadow) = ledger.bans.count(self.now());
+        let (on, shadow) = self.bans_by_effect();
         families(&Readings {
             totals: &totals,
             process: &usage,
@@ -171,6 +171,17 @@ impl Overview {
             log_dropped: self.parts.writer.dropped(),
             usage: self.usage(),
         }
+    }
+
+    /// Whether bans refuse anybody now. Those that were made while they did are kept when that is switched off.
+    pub fn enforces_bans(&self) -> bool {
+        self.settings().bans.mode == BanMode::On
+    }
+
+    /// How many clients are refused, and how many would be.
+    fn bans_by_effect(&self) -> (usize, usize) {
+        let (on, shadow) = self.parts.ledger.bans.count(self.now());
+        if self.enforces_bans() { (on, shadow) } else { (0, on + shadow) }
     }
 
     /// The last minute in one line.

@@ -175,7 +175,7 @@ fn offender(overview: &Overview, offender: &Offender<ClientKey>) -> Value {
         kinds.map(|(kind, count)| (kind.name().to_owned(), json!(count))).collect();
     let banned = match overview.parts.ledger.bans.check(offender.client, overview.now()) {
         None => "no",
-        Some(ban) if ban.shadow => "shadow",
+        Some(ban) if ban.shadow || !overview.enforces_bans() => "shadow",
         Some(_) => "yes",
     };
     json!({
@@ -228,6 +228,6 @@ fn ban(overview: &Overview, ban: &Ban) -> Value {
     let left = u64::try_from(ban.left(overview.now()).as_millis()).unwrap_or(u64::MAX);
     json!({
         "client": ban.client.to_string(), "since": ban.since, "until": unix_millis().saturating_add(left),
-        "shadow": ban.shadow, "times": ban.times, "reason": ban.kind.name(), "evidence": evidence.collect::<Vec<_>>(),
+        "shadow": ban.shadow || !overview.enforces_bans(), "times": ban.times, "reason": ban.kind.name(), "evidence": evidence.collect::<Vec<_>>(),
     })
 }

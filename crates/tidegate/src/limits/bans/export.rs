@@ -67,6 +67,11 @@ pub enum Format {
 }
 
 impl Format {
+    /// Whether what is written is to shut clients out elsewhere.
+    pub fn is_for_firewalls(self) -> bool {
+        matches!(self, Self::Fail2ban | Self::Nftables)
+    }
+
     /// The format with this name, as the command line has it.
     pub fn named(name: &str) -> Option<Self> {
         Some(match name {
