@@ -192,23 +192,6 @@ fn load_3_a_newcomer_over_a_cap_without_idle_ones_is_503() {
     server.wait_for_log("too_many_connections");
 }
 
-/// Whoever restarts what does not answer must not do so because there is much to do.
-#[test]
-fn load_3_obs_4_health_is_told_also_where_there_is_no_seat() {
-    let server = Server::start(&["--max-connections", "2"]);
-    let _seated = [busy(&server), busy(&server)];
-    for (target, status) in [("/healthz", 200), ("/readyz", 200), ("/", 503), ("/healthz/x", 503)] {
-        // Until its request is there, nobody knows what a connection is for.
-        eventually("an answer to what was asked", || {
-            let mut client = server.connect();
-            client.send_request(&format!("GET {target} HTTP/1.1\r\n"), b"");
-            let response = client.response();
-            assert!(response.closes() && client.is_closed(), "{target}");
-            response.status == status
-        });
-    }
-}
-
 /// Half a head is work, not idleness.
 #[test]
 fn load_3_a_connection_amid_its_head_is_not_idle() {

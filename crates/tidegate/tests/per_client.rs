@@ -46,8 +46,7 @@ fn idle(server: &Server, ip: &str) -> Visitor {
 /// What a new connection of `ip` gets: a status, or 0 where it is closed without a word.
 fn newcomer(server: &Server, ip: &str) -> u16 {
     let mut client = from(server, ip);
-    // Not for its health, which is told without a seat too.
-    client.send_request("OPTIONS / HTTP/1.1\r\n", b"");
+    client.send_request("GET /healthz HTTP/1.1\r\n", b"");
     client.try_response(false).map_or(0, |response| response.status)
 }
 
@@ -61,7 +60,7 @@ fn load_7_a_busy_client_over_its_cap_is_429_and_nobody_else() {
     assert_refused(&refused, 429, "too_many_from_client");
     assert!(refused.closes() && refused.field("retry-after").is_some(), "{refused:?}");
     assert_eq!(fourth.rest(SOON), (Vec::new(), End::Closed));
-    assert_eq!(newcomer(&server, QUIET), 204);
+    assert_eq!(newcomer(&server, QUIET), 200);
     let mut others: Vec<_> = (0..3).map(|_| busy(&server, QUIET)).collect();
     clients.iter_mut().chain(&mut others).for_each(finish);
     assert!(metric(&server, "tidegate_refusals_total{code=\"too_many_from_client\"}") >= 1.0);
@@ -127,13 +126,13 @@ fn load_7_what_ends_is_counted_no_more() {
         let one = busy(&server, GREEDY);
         drop(one);
     }
-    eventually("its seats are free again", || newcomer(&server, GREEDY) == 204);
+    eventually("its seats are free again", || newcomer(&server, GREEDY) == 200);
     let _held: Vec<_> = (0..2).map(|_| busy(&server, GREEDY)).collect();
     for _ in 0..10 {
         assert_eq!(newcomer(&server, GREEDY), 429);
     }
     drop(_held);
-    eventually("refused ones hold no seat", || newcomer(&server, GREEDY) == 204);
+    eventually("refused ones hold no seat", || newcomer(&server, GREEDY) == 200);
 }
 
 #[test]
@@ -142,7 +141,7 @@ fn load_7_a_crowd_of_one_client_is_turned_away_and_others_are_served() {
     let mut held: Vec<_> = (0..5).map(|_| busy(&server, GREEDY)).collect();
     let mut crowd: Vec<_> = (0..200).map(|_| from(&server, GREEDY)).collect();
     for _ in 0..20 {
-        assert_eq!(newcomer(&server, QUIET), 204);
+        assert_eq!(newcomer(&server, QUIET), 200);
     }
     for client in &mut crowd {
         client.finish();
@@ -157,12 +156,12 @@ fn load_7_a_crowd_of_one_client_is_turned_away_and_others_are_served() {
 fn load_7_zero_is_no_cap_and_the_default_is_256() {
     let unlimited = server("0");
     let held: Vec<_> = (0..60).map(|_| busy(&unlimited, GREEDY)).collect();
-    assert_eq!(newcomer(&unlimited, GREEDY), 204);
+    assert_eq!(newcomer(&unlimited, GREEDY), 200);
     drop(held);
     let default = Server::start(&["--limit-loopback", "--rate-limit", "off"]);
     let _held: Vec<_> = (0..256).map(|_| busy(&default, GREEDY)).collect();
     assert_eq!(newcomer(&default, GREEDY), 429);
-    assert_eq!(newcomer(&default, QUIET), 204);
+    assert_eq!(newcomer(&default, QUIET), 200);
 }
 
 /// Without `--limit-loopback` loopback is not counted (SEC-1).
@@ -170,7 +169,7 @@ fn load_7_zero_is_no_cap_and_the_default_is_256() {
 fn load_7_sec_1_local_connections_are_exempt() {
     let server = Server::start(&["--max-connections-per-ip", "2"]);
     let mut clients: Vec<_> = (0..10).map(|_| busy(&server, GREEDY)).collect();
-    assert_eq!(newcomer(&server, GREEDY), 204);
+    assert_eq!(newcomer(&server, GREEDY), 200);
     clients.iter_mut().for_each(finish);
 }
 
@@ -186,7 +185,7 @@ fn load_7_run_5_the_cap_changes_while_running() {
     assert_eq!(newcomer(&server, GREEDY), 429);
     server.folder.write("t.toml", text(2));
     server.signal("HUP");
-    eventually("there is a second place", || newcomer(&server, GREEDY) == 204);
+    eventually("there is a second place", || newcomer(&server, GREEDY) == 200);
     server.folder.write("t.toml", text(1));
     server.signal("HUP");
     eventually("and none again", || newcomer(&server, GREEDY) == 429);

@@ -131,8 +131,7 @@ impl Connection {
             self.out = self.local.buffers.take_output();
         }
         self.served = self.served.saturating_add(1);
-        let last = self.served >= site.max_requests || self.local.is_draining() || self.permit.is_none();
-        let close = response.close || last;
+        let close = response.close || self.served >= site.max_requests || self.local.is_draining();
         let common = self.local.clock.common_fields();
         let id = response.refusal.as_ref().map(|_| problem::id_field(exchange.id));
         let cors = exchange.request.as_ref().map_or(&[][..], |request| pipeline::cors_fields(site, request));

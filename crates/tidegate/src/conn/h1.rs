@@ -11,8 +11,6 @@
 //! The loop's own state is what an idle connection costs: it holds no buffer, and whatever needs more state
 //! than a cached answer does runs in a box of its own.
 
-use std::future::poll_fn;
-use std::task::Poll;
 use std::time::Instant;
 
 use http1::{BodyLength, FieldStorage, Next};
@@ -115,36 +113,10 @@ impl Connection {
         }
     }
 
-    /// Tells a connection that has no seat so, and closes it. How the server is it may ask all the same: whoever
-    /// restarts what does not answer must not do so because there is much to do.
+    /// Tells a connection that has no seat so, and closes it.
     pub async fn turn_away(&mut self, refused: Refused) {
-        let mut input = Buffer::default();
-        self.take_what_is_there(&mut input).await;
-        let site = self.local.site();
-        let may_ask = refused == Refused::HouseFull && Self::asks_for_health(input.unread());
-        let answered = match may_ask.then(|| self.step(&site, &input)) {
-            Some(Step::Next(consumed) | Step::Last(consumed)) => Some(consumed),
-            _ => None,
-        };
-        match answered {
-            Some(consumed) => input.consume(consumed),
-            None => self.refuse_unread(&no_seat(refused), Some(input.unread())),
-        }
-        self.goodbye(input).await;
-    }
-
-    /// Reads what the peer has sent already; mostly its request, for it was accepted with its first bytes.
-    async fn take_what_is_there(&mut self, input: &mut Buffer) {
-        poll_fn(|cx| {
-            let room = self.local.room();
-            let _ = self.local.buffers.receive(input, room, |spare| self.io.poll_read(cx, spare));
-            Poll::Ready(())
-        })
-        .await;
-    }
-
-    fn asks_for_health(input: &[u8]) -> bool {
-        http1::request_line(input).is_some_and(|(_, target, _)| matches!(target, b"/healthz" | b"/readyz"))
+        self.refuse_unread(&no_seat(refused), None);
+        self.goodbye(Buffer::default()).await;
     }
 
     /// Closes a connection that has no seat, when too many are being told already. It is counted all the same.
