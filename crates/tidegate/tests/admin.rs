@@ -253,3 +253,23 @@ fn sec_6_host_1_the_admin_listener_judges_the_host_too() {
     client.send(format!("GET /metrics HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n"));
     assert_eq!(client.response().status, 200);
 }
+
+/// A trusted proxy in the place of the client is a proxy that named nobody: it opens nothing.
+#[test]
+fn sec_6_a_trusted_proxy_is_never_admitted_by_its_address() {
+    let server = Setup::new()
+        .args(&[
+            "--trusted-proxy",
+            "127.0.0.0/8",
+            "--admin-allow",
+            "127.0.0.0/8",
+            "--admin-allow",
+            "203.0.113.0/24",
+        ])
+        .start();
+    let ask = |fields: &str| server.request(&format!("GET /metrics HTTP/1.1\r\n{fields}"), b"").status;
+    for fields in ["", "X-Forwarded-For: 127.0.0.7\r\n", "X-Forwarded-For: x, 127.0.0.7\r\n"] {
+        assert_eq!(ask(fields), 403, "{fields}");
+    }
+    assert_eq!(ask("X-Forwarded-For: 203.0.113.7\r\n"), 200);
+}

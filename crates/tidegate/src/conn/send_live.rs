@@ -1,6 +1,6 @@
 //! Payloads without end: pieces that come as time goes by (server-sent events), to a client that keeps up.
 //!
-//! The stream ends when the client leaves or falls behind, when nothing more comes, or when the server drains or
+//! The stream ends when the client leaves or stands still, when nothing more comes, or when the server drains or
 //! is told new rules.
 
 use std::time::Duration;

@@ -34,7 +34,9 @@ impl Access {
             (Some(_), Some(_)) => Err(refused("a wrong bearer token").guessed()),
             // Who guesses nothing may be a lost monitor or a curious visitor: that is no offence.
             (Some(_), None) => Err(refused("a bearer token, but no --admin-token-file is set")),
-            (None, _) if client.hidden => Err(refused("through a proxy that names no client, and no token")),
+            (None, _) if client.hidden => {
+                Err(refused("through a proxy that is not trusted or names no client, and no token"))
+            }
             (None, _) => Err(refused("neither a local operator, nor in --admin-allow, nor with a token")),
         }
     }

@@ -5,7 +5,7 @@ use crate::http::response::{Body, Fields};
 use crate::http::{Request, Response};
 use crate::telemetry::exposition;
 
-/// The media type of Prometheus' text format.
+/// Prometheus' text format.
 const TEXT: Fields =
     Fields::Static("Content-Type: text/plain; version=0.0.4; charset=utf-8\r\nCache-Control: no-store\r\n");
 

@@ -3,8 +3,8 @@
 //! `request` what was asked · `response` what is answered · `reject` every refusal and its table ·
 //! `problem` how a refusal reads · `page` what our own pages share · `url_path` target to file name ·
 //! `negotiate` RFC 9110 §12 · `conditional` §13 · `range` and `multipart` §14 · `validators` ETag and
-//! Last-Modified · `host` who we are · `cors` whose scripts
-//! may read · `mime` and `disposition` what a file is.
+//! Last-Modified · `host` who we are · `forwarded` for whom a proxy speaks · `cors` whose scripts may read ·
+//! `explain` what a refusal means · `mime` and `disposition` what a file is.
 
 pub mod conditional;
 pub mod cors;

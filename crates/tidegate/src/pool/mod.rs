@@ -29,7 +29,7 @@ use tokio::sync::oneshot;
 use crate::config::ThreadRange;
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, lock, thread};
 use crew::{Crew, Job, Next};
-pub use status::{Status, ThreadStatus, WaitHistogram};
+pub use status::{BOUNDS_SECONDS, Status, ThreadStatus, WaitHistogram};
 
 /// A thread above the least leaves after it had nothing to do for this long: a burst that comes back within seconds
 /// finds its threads, and what they cost (stack and bookkeeping) is not kept for longer than anybody would notice.

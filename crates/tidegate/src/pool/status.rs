@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::config::ThreadRange;
 
 /// Upper bounds of how long a job waited for its thread, in seconds; those of the other durations that are measured.
-const BOUNDS_SECONDS: [f64; 14] =
+pub const BOUNDS_SECONDS: [f64; 14] =
     [50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 1.0, 5.0];
 
 /// The pool at one moment.

@@ -15,6 +15,9 @@ pub enum StartError {
     /// An address cannot be had.
     #[error("{0}: address in use; another server listens there (choose another with -p or --listen)")]
     InUse(ListenAddr),
+    /// The control socket cannot be made.
+    #[error("--control {}: {}", .0.display(), .1)]
+    Control(PathBuf, io::Error),
     /// An address cannot be bound for another reason.
     #[error("cannot listen on {0}: {1}")]
     Listen(ListenAddr, io::Error),

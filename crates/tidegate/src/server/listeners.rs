@@ -56,7 +56,7 @@ impl Listeners {
 
 fn bind_control(path: &Path, files: &mut SocketFiles) -> Result<UnixListener, StartError> {
     let addr = ListenAddr::Unix(path.to_owned());
-    let bound = listener::bind_private(path).map_err(|error| refused(&addr, error))?;
+    let bound = listener::bind_private(path).map_err(|error| StartError::Control(path.to_owned(), error))?;
     files.remember(&addr);
     Ok(bound)
 }

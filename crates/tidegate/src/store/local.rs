@@ -7,8 +7,8 @@
 //! what comes of it.
 //! A failure at any step leaves nothing visible. A failed `fsync` is never retried: after one, the kernel
 //! may have dropped the very pages it could not write and call the next `fsync` a success (PostgreSQL's
-//! "fsyncgate"), so the store takes no more until it is restarted. (A full
-//! disk is no such doubt: it costs that upload alone.)
+//! "fsyncgate"), so the store takes no more until it is restarted. (A full disk is no such doubt: it costs that
+//! upload alone.)
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

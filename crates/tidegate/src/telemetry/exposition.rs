@@ -4,11 +4,6 @@
 
 use std::fmt::{self, Write};
 
-/// The media type of [`text`].
-pub const TEXT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-/// The media type of [`json`].
-pub const JSON_TYPE: &str = "application/json";
-
 /// All series of one name.
 #[derive(Clone, Debug)]
 pub struct Family {

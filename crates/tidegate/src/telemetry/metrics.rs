@@ -121,7 +121,7 @@ fn pool(pool: PoolReading<'_>) -> Vec<Family> {
         Family::gauge("tidegate_pool_queue_depth", "Jobs that wait for a thread.").is(pool.queued),
         Family::histogram("tidegate_pool_queue_wait_seconds", "Time a job waited for a thread.")
             .spread(&[], pool.waits),
-        Family::counter("tidegate_pool_saturations_total", "Times the pool had no place left.")
+        Family::counter("tidegate_pool_saturations_total", "Episodes in which the pool had no place left.")
             .is(pool.saturations),
     ]
 }
@@ -221,6 +221,11 @@ mod tests {
             viewers: 1,
             body_bytes: 4096,
         }))
+    }
+
+    #[test]
+    fn obs_2_all_durations_have_the_same_buckets() {
+        assert_eq!(crate::pool::BOUNDS_SECONDS, BOUNDS.map(seconds));
     }
 
     #[test]

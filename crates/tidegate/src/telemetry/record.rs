@@ -22,6 +22,7 @@ use crate::limits::ledger::Suspicion;
 
 /// A worker's batch of access lines goes to the writer at this size, or at the next tick.
 const BATCH_BYTES: usize = 32 * 1024;
+
 /// What one worker tells of its exchanges.
 #[derive(Debug)]
 pub struct Recorder {

@@ -76,7 +76,8 @@ fn lifted(guard: &Guard, body: &[u8], now: Millis) -> Result<Response, Reject> {
     let asked: Option<ClientKey> =
         serde_json::from_slice::<Asked>(body).ok().and_then(|asked| asked.client.parse().ok());
     let Some(client) = asked else {
-        return Err(Reject::new(Code::InvalidJson, "The body is {\"client\":\"ADDRESS\"}."));
+        return Err(Reject::new(Code::InvalidJson, "The body is {\"client\":\"ADDRESS\"}.")
+            .seen("not {\"client\":\"ADDRESS\"}"));
     };
     if !guard.ledger.pardon(client, now) {
         return Err(Reject::new(Code::NotFound, "This client is not banned."));

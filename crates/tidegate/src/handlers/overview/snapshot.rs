@@ -214,11 +214,11 @@ fn bans(overview: &Overview, mode: BanMode) -> Value {
     };
     let (on, shadow) = overview.parts.ledger.bans.count(overview.now());
     let last = overview.parts.ledger.bans.list(overview.now(), BANS);
-    let list: Vec<_> = last.iter().map(|one| ban(overview, one)).collect();
+    let list: Vec<_> = last.iter().map(|one| ban(overview, one, mode == "on")).collect();
     json!({"mode": mode, "count": on + shadow, "list": list})
 }
 
-fn ban(overview: &Overview, ban: &Ban) -> Value {
+fn ban(overview: &Overview, ban: &Ban, enforced: bool) -> Value {
     let evidence = ban.evidence.iter().map(|offence| {
         json!({
             "at": offence.at, "kind": offence.kind.name(), "text": offence.text,
@@ -228,6 +228,6 @@ fn ban(overview: &Overview, ban: &Ban) -> Value {
     let left = u64::try_from(ban.left(overview.now()).as_millis()).unwrap_or(u64::MAX);
     json!({
         "client": ban.client.to_string(), "since": ban.since, "until": unix_millis().saturating_add(left),
-        "shadow": ban.shadow || !overview.enforces_bans(), "times": ban.times, "reason": ban.kind.name(), "evidence": evidence.collect::<Vec<_>>(),
+        "shadow": ban.shadow || !enforced, "times": ban.times, "reason": ban.kind.name(), "evidence": evidence.collect::<Vec<_>>(),
     })
 }
