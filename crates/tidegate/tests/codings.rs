@@ -164,7 +164,8 @@ fn file_6_a_sidecar_older_than_its_file_is_not_used() {
     let server = with_sidecars(setup, "same.html", &Coding::ALL, 0).start();
     found(&server, "/same.html", Coding::Br);
     for coding in Coding::ALL {
-        check(&get(&mut server.connect(), "/same.html", coding.token()), Some(coding), "as new as its file");
+        // On a worker that knows the file not yet, the first answer may be as it is.
+        found(&server, "/same.html", coding);
         for target in ["/older.html", "/much-older.html"] {
             stays_plain(&server, target, coding.token());
         }

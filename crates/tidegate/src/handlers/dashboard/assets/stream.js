@@ -7,6 +7,8 @@
 
 /** The server sends each second; this many milliseconds without are three that did not come. */
 const SILENCE = 3500;
+/** What comes first is five minutes of history: on a slow line that takes longer. */
+const FIRST_SILENCE = 15_000;
 /** Milliseconds to the next attempt: the first, and the most. It doubles, so that a server that restarts is not run
  *  down by its viewers. */
 const PAUSE_FIRST = 1000;
@@ -33,11 +35,11 @@ export function follow(url, seen) {
       seen.snapshot(JSON.parse(message.data));
     });
     source.addEventListener("error", end);
-    watch();
+    watch(FIRST_SILENCE);
   };
-  const watch = () => {
+  const watch = (patience = SILENCE) => {
     clearTimeout(silence);
-    silence = setTimeout(end, SILENCE);
+    silence = setTimeout(end, patience);
   };
   const end = () => {
     clearTimeout(silence);
