@@ -171,6 +171,21 @@ impl Drop for Traced {
     }
 }
 
+/// The calls that were refused, each with what stands before it in the same thread: where two threads call at once, that
+/// is where its arguments are.
+fn refused(trace: &[String]) -> Vec<(Option<&String>, &String)> {
+    let is_refusal = |line: &str| ["EACCES", "EPERM", "EXDEV"].iter().any(|errno| line.contains(errno));
+    let begun = |line: &str, at: usize| {
+        let pid = line.split(' ').next().unwrap_or_default();
+        trace[..at].iter().rev().find(|before| before.starts_with(pid))
+    };
+    // glibc asks that once, when it first gives back a part of an arena, and does without (malloc/arena.c, shrink_heap).
+    let is_glibc = |line: &String| line.contains("/proc/sys/vm/overcommit_memory");
+    let calls = trace.iter().enumerate().filter(|(_, line)| is_refusal(line));
+    let calls = calls.map(|(at, line)| (begun(line, at), line));
+    calls.filter(|(begun, line)| !is_glibc(line) && !begun.is_some_and(is_glibc)).collect()
+}
+
 /// Everything that a server does over its life, in a trace: the sandbox refuses none of it.
 #[test]
 fn sec_7_nothing_that_the_server_does_is_refused() {
@@ -232,10 +247,7 @@ fn sec_7_nothing_that_the_server_does_is_refused() {
     let trace = strace::lines(&folder.0.join("trace"));
     let confined = trace.iter().position(|line| line.contains("landlock_restrict_self"));
     let later = &trace[confined.unwrap_or_default()..];
-    let refused: Vec<_> = later
-        .iter()
-        .filter(|line| ["EACCES", "EPERM", "EXDEV"].iter().any(|errno| line.contains(errno)))
-        .collect();
+    let refused = refused(later);
     assert!(refused.is_empty(), "{refused:#?}");
     assert!(later.iter().any(|line| line.contains("O_TMPFILE")), "there was something to see");
 }
@@ -255,7 +267,7 @@ fn run_5_a_configuration_behind_bent_links_is_read_again() {
     symlink("1", folder.0.join("etc/data")).unwrap();
     symlink("data/t.toml", folder.0.join("etc/t.toml")).unwrap();
     let (server, _) = Bare::serve(folder, &["-c", "etc/t.toml"], &[("LOG_FILE", "logs/log")]);
-    let log = || std::fs::read_to_string(server.folder.0.join("logs/log")).unwrap();
+    let log = || std::fs::read_to_string(server.folder.0.join("logs/log")).unwrap_or_default();
     symlink("2", server.folder.0.join("etc/new")).unwrap();
     std::fs::rename(server.folder.0.join("etc/new"), server.folder.0.join("etc/data")).unwrap();
     server.signal("HUP");

@@ -207,6 +207,7 @@ fn event(seen: &Sighting) -> Value {
 }
 
 fn bans(overview: &Overview, mode: BanMode) -> Value {
+    let enforced = mode == BanMode::On;
     let mode = match mode {
         BanMode::Off => "off",
         BanMode::Shadow => "shadow",
@@ -214,7 +215,7 @@ fn bans(overview: &Overview, mode: BanMode) -> Value {
     };
     let (on, shadow) = overview.parts.ledger.bans.count(overview.now());
     let last = overview.parts.ledger.bans.list(overview.now(), BANS);
-    let list: Vec<_> = last.iter().map(|one| ban(overview, one, mode == "on")).collect();
+    let list: Vec<_> = last.iter().map(|one| ban(overview, one, enforced)).collect();
     json!({"mode": mode, "count": on + shadow, "list": list})
 }
 
