@@ -67,12 +67,11 @@ impl<'b> Exchange<'b> {
         self.refusal.clone_from(&response.refusal);
     }
 
-    /// What was asked and why it is refused, as evidence for whoever judges later; what the client sent is not escaped.
-    pub fn told(&self, refusal: &Refusal) -> String {
-        let why = refusal.evidence.as_deref().unwrap_or(refusal.code.row().title);
+    /// What was asked and `why` that is told, as evidence for whoever judges later; what the client sent is not escaped.
+    pub fn told(&self, why: &str) -> Vec<u8> {
         match self.line {
-            Some((method, target, _)) => format!("{method} {}: {why}", String::from_utf8_lossy(target)),
-            None => why.to_owned(),
+            Some((method, target, _)) => [method.as_bytes(), b" ", target, b": ", why.as_bytes()].concat(),
+            None => why.as_bytes().to_vec(),
         }
     }
 

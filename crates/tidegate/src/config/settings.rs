@@ -214,6 +214,17 @@ pub enum BanMode {
     On,
 }
 
+impl BanMode {
+    /// As operators write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Shadow => "shadow",
+            Self::On => "on",
+        }
+    }
+}
+
 /// `[admin]`: who may see metrics, status and dashboard (SEC-6).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminSettings {

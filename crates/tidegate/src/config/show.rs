@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use log::LevelFilter;
 
 use super::address::{ListenAddr, ip_of};
-use super::settings::{AccessFormat, BanMode, ClientSettings, ServerSettings, Settings, ThreadRange};
+use super::settings::{AccessFormat, ClientSettings, ServerSettings, Settings, ThreadRange};
 use super::table::{self as t, Flag, GROUPS, Reload};
 use super::units::{write_duration, write_size};
 use crate::net::cidr::CidrSet;
@@ -64,7 +64,7 @@ impl Settings {
             (&t::MAX_CONNECTIONS_PER_IP, number(clients.max_connections.unwrap_or(0))),
             (&t::RATE_LIMIT, Written::Text(clients.rate.map_or("off".to_owned(), |rate| rate.to_string()))),
             (&t::LIMIT_LOOPBACK, Written::Switch(clients.limit_loopback)),
-            (&t::BANS, Written::Text(ban_mode(self.bans.mode).to_owned())),
+            (&t::BANS, Written::Text(self.bans.mode.name().to_owned())),
             (&t::BAN_TIME, Written::Text(write_duration(&self.bans.time))),
             (&t::MAX_REQUESTS, Written::Number(limits.max_requests.unwrap_or(0).into())),
             (&t::KEEP_ALIVE, Written::Text(write_duration(&limits.keep_alive))),
@@ -192,14 +192,6 @@ fn proxies(clients: &ClientSettings) -> Written {
 
 fn networks(set: &CidrSet) -> Written {
     Written::List(set.iter().map(ToString::to_string).collect())
-}
-
-fn ban_mode(mode: BanMode) -> &'static str {
-    match mode {
-        BanMode::Off => "off",
-        BanMode::Shadow => "shadow",
-        BanMode::On => "on",
-    }
 }
 
 fn access_format(format: AccessFormat) -> &'static str {

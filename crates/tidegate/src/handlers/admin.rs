@@ -1,7 +1,7 @@
 //! Who may see metrics, status and dashboard (SPEC SEC-6).
 
 use crate::config::{AdminSettings, Token};
-use crate::http::request::Name;
+use crate::http::request::{HostField, Name};
 use crate::http::{Code, Reject, Request};
 use crate::limits::Client;
 use crate::net::cidr::CidrSet;
@@ -68,7 +68,7 @@ fn bearer<'b>(request: &Request<'b>) -> Option<&'b [u8]> {
 fn is_own(origin: &[u8], request: &Request<'_>) -> bool {
     let named = [&b"http://"[..], b"https://"].into_iter().find_map(|scheme| origin.strip_prefix(scheme));
     match (named, request.host()) {
-        (Some(named), crate::http::request::HostField::One(host)) => named.eq_ignore_ascii_case(host),
+        (Some(named), HostField::One(host)) => named.eq_ignore_ascii_case(host),
         _ => false,
     }
 }

@@ -24,9 +24,15 @@ fn json(value: &serde_json::Value) -> Response {
     Response::new(200, JSON, Body::Owned(format!("{value}\n").into_bytes()))
 }
 
+/// The media type of the body without its parameters (RFC 9110 §8.3.1), in any case; empty where there is none.
+fn media_type<'b>(request: &Request<'b>) -> &'b [u8] {
+    let value = request.single(Name::ContentType).unwrap_or_default();
+    value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii()
+}
+
 /// Whether a page for operators is wanted as JSON: by its query, or by what the client accepts.
 fn wants_json(request: &Request<'_>) -> bool {
-    let query = request.target.splitn(2, |byte| *byte == b'?').nth(1).unwrap_or_default();
-    query.split(|byte| *byte == b'&').any(|pair| pair == b"format=json")
+    let query = request.query();
+    query.get(1..).unwrap_or_default().split(|byte| *byte == b'&').any(|pair| pair == b"format=json")
         || negotiate::prefers_json(request.values(Name::Accept))
 }

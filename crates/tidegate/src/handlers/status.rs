@@ -50,7 +50,7 @@ fn html(value: &serde_json::Value, code: Code) -> Response {
         };
         page::push(&mut body, format_args!("<dt>{key}</dt><dd>{}</dd>\n", Text(&text)));
     }
-    let flags: Vec<_> = explanation.flags.iter().map(|flag| format!("--{flag}")).collect();
+    let flags = snapshot::limits(code);
     if !flags.is_empty() {
         page::push(&mut body, format_args!("<dt>governed by</dt><dd>{}</dd>\n", Text(&flags.join(", "))));
     }

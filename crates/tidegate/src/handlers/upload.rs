@@ -123,8 +123,7 @@ fn refused(error: &StoreError) -> Reject {
 
 /// JSON by its media type (parameters ignored, RFC 6839 `+json` too), and not compressed.
 fn judge_type(request: &Request<'_>) -> Result<(), Reject> {
-    let kind = request.single(Name::ContentType).unwrap_or_default();
-    let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
+    let kind = super::media_type(request).to_ascii_lowercase();
     let subtype = kind.iter().position(|byte| *byte == b'/').and_then(|at| kind.get(at + 1..));
     let structured =
         subtype.is_some_and(|subtype| subtype.len() > b"+json".len() && subtype.ends_with(b"+json"));

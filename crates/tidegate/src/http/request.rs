@@ -231,6 +231,12 @@ impl<'b> Request<'b> {
         values.next().is_none().then_some(first)
     }
 
+    /// The query of the target with its `?`; empty where there is none.
+    pub fn query(&self) -> &'b [u8] {
+        let start = self.target.iter().position(|byte| *byte == b'?');
+        start.and_then(|at| self.target.get(at..)).unwrap_or_default()
+    }
+
     /// All field lines as name and value.
     pub fn fields(&self) -> impl Iterator<Item = (&'b str, &'b [u8])> + use<'b> {
         fields_of(self.head)

@@ -42,6 +42,13 @@ pub struct Refusal {
     pub guess: bool,
 }
 
+impl Refusal {
+    /// What an operator should know, in any case.
+    pub fn why(&self) -> &str {
+        self.evidence.as_deref().unwrap_or(self.code.row().title)
+    }
+}
+
 /// Encoded fields, owned by whoever made them.
 #[derive(Clone, Debug)]
 pub enum Fields {

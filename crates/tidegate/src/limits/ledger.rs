@@ -143,7 +143,8 @@ impl Guard {
         let Some(kind) = kind.filter(|_| is_offence && self.may_ban(client)) else {
             return Suspicion { scans, banned: None };
         };
-        let offence = Offence::new(kind, wall, exchange.id, &exchange.told(refusal));
+        let evidence = exchange.told(refusal.why());
+        let offence = Offence::new(kind, wall, exchange.id, &String::from_utf8_lossy(&evidence));
         match self.ledger.bans.offend(client.key, offence, &self.policy, now) {
             Outcome::Banned(ban) => Suspicion { scans, banned: Some(ban) },
             Outcome::Nothing | Outcome::Scored => Suspicion { scans, banned: None },

@@ -15,7 +15,7 @@ use super::log::LogWriter;
 use super::meter::{Meter, Unsaid};
 use super::sightings::{Sighting, Sightings, Text};
 use super::stamp::Stamp;
-use crate::clock::Millis;
+use crate::clock::{Millis, unix_of};
 use crate::exchange::Exchange;
 use crate::http::reject::{Event, Fault};
 use crate::http::response::Refusal;
@@ -72,7 +72,7 @@ impl Alarm {
         first: impl Fn(),
     ) {
         let row = refusal.code.row();
-        let evidence = refusal.evidence.as_deref().unwrap_or(row.title);
+        let evidence = refusal.why();
         self.sightings.refusal(
             &sighting(
                 exchange,
@@ -157,8 +157,7 @@ impl Alarm {
             return;
         }
         first();
-        let evidence = refusal.evidence.as_deref().unwrap_or(row.title);
-        log::log!(level, "{}", line(exchange, row.name, evidence));
+        log::log!(level, "{}", line(exchange, row.name, refusal.why()));
     }
 
     fn may_tell_trouble(&self, now: Millis) -> bool {
@@ -180,17 +179,7 @@ impl Alarm {
 }
 
 impl Told<'_> {
-    /// An audit must show what was asked for, too.
-    fn asked_and_why(&self) -> Vec<u8> {
-        let mut text = Vec::new();
-        if let Some((method, target, _)) = self.exchange.line {
-            text.extend([method.as_bytes(), b" ", target, b": "].concat());
-        }
-        text.extend(self.evidence.as_bytes());
-        text
-    }
-
-    /// As SEC-5 has it.
+    /// As SEC-5 has it; an audit must show what was asked for, too.
     fn push_json(&self, out: &mut Vec<u8>) {
         out.extend(b"{\"time\":\"");
         Stamp::at(SystemTime::now()).push_iso(out);
@@ -200,7 +189,7 @@ impl Told<'_> {
             format!(",\"kind\":\"{}\",\"rule\":\"{}\",\"evidence\":", self.kind.name(), self.rule)
                 .into_bytes(),
         );
-        push_json(out, &self.asked_and_why());
+        push_json(out, &self.exchange.told(self.evidence));
         out.extend(b"}\n");
     }
 }
@@ -216,10 +205,9 @@ fn sighting(
         Some((method, target, _)) => Text::of(&[method.as_bytes(), target]),
         None => Text::of(&[b"-"]),
     };
-    let since = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Sighting {
         id: exchange.id,
-        at: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+        at: unix_of(wall),
         client: exchange.client.address,
         code: refusal.code,
         event,

@@ -8,7 +8,6 @@ use serde_json::json;
 use super::Answer;
 use super::overview::{Overview, snapshot};
 use crate::clock::Millis;
-use crate::http::request::Name;
 use crate::http::response::{Body, Fields};
 use crate::http::{Code, Reject, Reply, Request, Response};
 use crate::limits::{ClientKey, Guard};
@@ -56,9 +55,7 @@ pub fn lift<'b>(guard: &'b Guard, request: &Request<'b>, now: Millis) -> Result<
         return Err(Reject::new(Code::LengthRequired, "The body names the client."));
     }
     // A form of another site can post this type only after asking (Fetch standard, CORS-safelisted request-header).
-    let kind = request.single(Name::ContentType).unwrap_or_default();
-    let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-    if !kind.eq_ignore_ascii_case(b"application/json") {
+    if !super::media_type(request).eq_ignore_ascii_case(b"application/json") {
         return Err(Reject::new(Code::NotJson, "The body names the client, as JSON."));
     }
     let then = move |body: Vec<u8>| Reply::Now(lifted(guard, &body, now));

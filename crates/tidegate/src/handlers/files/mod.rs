@@ -161,7 +161,7 @@ impl Files {
 
     /// A folder without an index (FILE-8), read and written out by a pool thread.
     fn list<'b>(&'b self, request: Request<'b>, name: String, now: Millis) -> Answer<'b> {
-        let query = query(&request);
+        let query = request.query();
         let asked = listing::Asked {
             order: listing::Order::of(query.strip_prefix(b"?").unwrap_or_default()),
             json: negotiate::prefers_json(request.values(Name::Accept)),
@@ -216,13 +216,7 @@ fn lost() -> Reject {
 fn redirect(name: &str, request: &Request<'_>) -> Response {
     let mut fields = format!("Location: /{}/", url_path::encode(name)).into_bytes();
     // The query is visible ASCII: the target was judged.
-    fields.extend_from_slice(query(request));
+    fields.extend_from_slice(request.query());
     fields.extend_from_slice(b"\r\n");
     Response::new(308, Fields::Owned(fields), Body::Static(""))
-}
-
-/// The query of the target with its `?`; empty where there is none.
-fn query<'b>(request: &Request<'b>) -> &'b [u8] {
-    let start = request.target.iter().position(|byte| *byte == b'?');
-    start.and_then(|at| request.target.get(at..)).unwrap_or_default()
 }

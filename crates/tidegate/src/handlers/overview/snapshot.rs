@@ -33,6 +33,8 @@ pub fn now(overview: &Overview) -> Value {
     let usage = overview.usage();
     let verdict = overview.verdict();
     let reload = overview.reload();
+    let enforced = overview.enforces_bans();
+    let offenders = parts.board.offenders(overview.now(), OFFENDERS);
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "at": unix_millis(),
@@ -42,16 +44,16 @@ pub fn now(overview: &Overview) -> Value {
         "totals": totals(overview),
         "workers": workers(overview),
         "pool": pool(&parts.pool.status()),
-        "offenders": parts.board.offenders(overview.now(), OFFENDERS).iter().map(|one| offender(overview, one)).collect::<Vec<_>>(),
+        "offenders": offenders.iter().map(|one| offender(overview, one, enforced)).collect::<Vec<_>>(),
         "events": parts.board.events(EVENTS).iter().map(event).collect::<Vec<_>>(),
         "rate_limit": {
             "policy": settings.clients.rate.map_or("off".to_owned(), |rate| rate.described()),
             "tracked": parts.ledger.rates.tracked(),
             "capacity": parts.ledger.rates.capacity(),
             "table_bytes": parts.ledger.rates.bytes(),
-            "limited": limited(overview),
+            "limited": limited(overview, &offenders),
         },
-        "bans": bans(overview, settings.bans.mode),
+        "bans": bans(overview, settings.bans.mode, enforced),
         "memory": {
             "resident_bytes": usage.resident_bytes,
             "bodies_bytes": parts.budget.used(),
@@ -105,7 +107,7 @@ fn time(millis: u64) -> String {
 }
 
 /// The flags that govern a refusal.
-fn limits(code: Code) -> Vec<String> {
+pub fn limits(code: Code) -> Vec<String> {
     Explanation::of(code).flags.iter().map(|flag| format!("--{flag}")).collect()
 }
 
@@ -113,9 +115,7 @@ fn totals(overview: &Overview) -> Value {
     let totals = overview.parts.board.totals();
     let refusals: Map<String, Value> =
         totals.refused().map(|(name, count)| (name.to_owned(), json!(count))).collect();
-    let kinds = Event::ALL.iter().zip(totals.events);
-    let events: Map<String, Value> =
-        kinds.map(|(kind, count)| (kind.name().to_owned(), json!(count))).collect();
+    let events = by_kind(totals.events, |_| true);
     json!({
         "requests": totals.requests,
         "refusals": refusals,
@@ -169,13 +169,17 @@ fn pool(status: &Status) -> Value {
     })
 }
 
-fn offender(overview: &Overview, offender: &Offender<ClientKey>) -> Value {
-    let kinds = Event::ALL.iter().zip(offender.events).filter(|(_, count)| *count > 0);
-    let events: Map<String, Value> =
-        kinds.map(|(kind, count)| (kind.name().to_owned(), json!(count))).collect();
+/// Those of `counts` that are `told`, by the names of their kinds.
+fn by_kind(counts: [u64; Event::COUNT], told: impl Fn(u64) -> bool) -> Map<String, Value> {
+    let kinds = Event::ALL.iter().zip(counts).filter(|(_, count)| told(*count));
+    kinds.map(|(kind, count)| (kind.name().to_owned(), json!(count))).collect()
+}
+
+fn offender(overview: &Overview, offender: &Offender<ClientKey>, enforced: bool) -> Value {
+    let events = by_kind(offender.events, |count| count > 0);
     let banned = match overview.parts.ledger.bans.check(offender.client, overview.now()) {
         None => "no",
-        Some(ban) if ban.shadow || !overview.enforces_bans() => "shadow",
+        Some(ban) if ban.shadow || !enforced => "shadow",
         Some(_) => "yes",
     };
     json!({
@@ -184,10 +188,9 @@ fn offender(overview: &Overview, offender: &Offender<ClientKey>) -> Value {
     })
 }
 
-fn limited(overview: &Overview) -> Vec<Value> {
+fn limited(overview: &Overview, offenders: &[Offender<ClientKey>]) -> Vec<Value> {
     let rate = Event::Rate as usize;
-    let limited = overview.parts.board.offenders(overview.now(), OFFENDERS);
-    let limited = limited.iter().filter_map(|one| {
+    let limited = offenders.iter().filter_map(|one| {
         let refused = one.events.get(rate).copied().filter(|refused| *refused > 0)?;
         Some(json!({"client": one.client.to_string(), "refused": refused, "last_seen": overview.unix(one.last_seen)}))
     });
@@ -206,17 +209,11 @@ fn event(seen: &Sighting) -> Value {
     })
 }
 
-fn bans(overview: &Overview, mode: BanMode) -> Value {
-    let enforced = mode == BanMode::On;
-    let mode = match mode {
-        BanMode::Off => "off",
-        BanMode::Shadow => "shadow",
-        BanMode::On => "on",
-    };
+fn bans(overview: &Overview, mode: BanMode, enforced: bool) -> Value {
     let (on, shadow) = overview.parts.ledger.bans.count(overview.now());
     let last = overview.parts.ledger.bans.list(overview.now(), BANS);
     let list: Vec<_> = last.iter().map(|one| ban(overview, one, enforced)).collect();
-    json!({"mode": mode, "count": on + shadow, "list": list})
+    json!({"mode": mode.name(), "count": on + shadow, "list": list})
 }
 
 fn ban(overview: &Overview, ban: &Ban, enforced: bool) -> Value {
