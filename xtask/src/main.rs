@@ -9,6 +9,7 @@
 //! hosts     a million hostile requests                hosts.rs over bench/
 //! slow      thousands of slow clients                 slow/ over bench/
 //! overload  five times the load that can be served    bench/overload/
+//! crash     kills and power cuts amid uploads         crash/ over bench/
 //! ```
 //!
 //! Exit codes: 0 all is well, 1 something was found or failed, 2 the command line made no sense.
@@ -18,6 +19,8 @@ mod bench;
 mod ci;
 mod command;
 mod context;
+mod crash;
+mod dice;
 mod flood;
 mod hosts;
 mod rust_text;
@@ -51,6 +54,8 @@ usage: cargo xtask COMMAND
   slow                 slow clients against tidegate and nginx
     --manner heads|bodies|reads|ranges  --connections N  --seconds S  --header-timeout 600s  --write
   overload             five times as many requests as can be served  [--seconds N] [--queue N]
+  crash                kill -9 and power cuts amid uploads: is what was acknowledged there?
+    --kills N  --powercuts N  --no-fsync  --no-link  --seed N  --binary PATH
 ";
 
 fn main() -> ExitCode {
@@ -83,6 +88,7 @@ fn run(args: &[String]) -> Result<Verdict, String> {
         ["hosts", flags @ ..] => hosts::run(&root(), flags),
         ["slow", flags @ ..] => slow::run(&root(), flags),
         ["overload", flags @ ..] => bench::overload(&root(), flags),
+        ["crash", flags @ ..] => crash::run(&root(), flags),
         ["browser"] => ci::run(&root(), &["--only", "browser"]),
         ["help" | "-h" | "--help"] => {
             print!("{USAGE}");

@@ -156,7 +156,7 @@ fn h1_4_shotgun() {
 /// What was scanned is not looked at again. The proof breaks the contract on purpose: behind the scan
 /// every byte turns into a line feed, which would be refused on sight.
 #[test]
-fn h1_5_a_slow_drip_is_scanned_once() {
+fn row_a12_h1_5_a_slow_drip_is_scanned_once() {
     let head = [b"GET / HTTP/1.1\r\nX: ".as_slice(), &[b'a'; 8000]].concat();
     let limits = Limits::default();
     let mut connection = http1::Connection::new();

@@ -14,7 +14,7 @@ use crate::telemetry::{Totals, tally::Upload};
 /// Says where the server listens, what it serves, and within which bounds.
 pub fn greet(settings: &Settings, scene: &Scene<'_>) {
     log::info!("{}", block(settings, scene));
-    remark(settings, scene.cap, scene.descriptors);
+    remark(settings, scene.at, scene.cap, scene.descriptors);
 }
 
 /// What a start came to.
@@ -35,7 +35,7 @@ pub struct Scene<'a> {
 }
 
 /// Says what the operator should know of these settings, at start and after a reload.
-pub fn remark(settings: &Settings, cap: usize, descriptors: Option<u64>) {
+pub fn remark(settings: &Settings, at: &[ListenAddr], cap: usize, descriptors: Option<u64>) {
     for note in &settings.notes {
         log::warn!("{note}");
     }
@@ -44,7 +44,7 @@ pub fn remark(settings: &Settings, cap: usize, descriptors: Option<u64>) {
         let limit = descriptors.unwrap_or_default();
         log::warn!("max-connections is lowered to {cap}: the limit of open files is {limit}");
     }
-    if lacks_a_name(settings) {
+    if lacks_a_name(at, &settings.hosts.allow) {
         log::warn!(
             "listening on every address, but clients that call this server by a name will get 403; \
              add --allow-host NAME"

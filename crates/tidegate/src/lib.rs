@@ -7,7 +7,7 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("tidegate runs on Linux only: it is built on openat2, sendfile, epoll and O_TMPFILE");
 
-pub mod bans_cli;
+pub mod ask;
 pub mod clock;
 pub mod config;
 pub mod conn;

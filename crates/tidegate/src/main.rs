@@ -31,7 +31,10 @@ fn run(command: Command) -> Result<ExitCode, Exit> {
             Ok(tidegate::healthcheck::run(&invocation.resolve(&Environment::current())?))
         }
         Command::Bans(invocation, request) => {
-            Ok(tidegate::bans_cli::run(&invocation.resolve(&Environment::current())?, &request))
+            Ok(tidegate::ask::bans(invocation.control_path(&Environment::current())?.as_deref(), &request))
+        }
+        Command::Reload(invocation) => {
+            Ok(tidegate::ask::reload(invocation.control_path(&Environment::current())?.as_deref()))
         }
         Command::Explain(what) => {
             Ok(written(io::stdout().write_all(tidegate::explain::text(&what)?.as_bytes())))
@@ -43,6 +46,7 @@ fn run(command: Command) -> Result<ExitCode, Exit> {
 
 fn serve(invocation: Invocation) -> Result<ExitCode, Exit> {
     let settings = invocation.resolve(&Environment::current())?;
+    invocation.judge(&settings)?;
     Ok(Server::run(invocation, settings))
 }
 

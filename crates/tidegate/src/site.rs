@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{ListenAddr, Settings};
+use crate::config::{AllowHosts, ListenAddr, Settings};
 use crate::handlers::admin::Access;
 use crate::handlers::files::Files;
 use crate::handlers::files::cache::Room;
@@ -177,8 +177,7 @@ fn host_policy(settings: &Settings) -> HostPolicy {
 }
 
 /// Whether a listener on every address of the machine has no name by which clients may call it (HOST-3).
-pub fn lacks_a_name(settings: &Settings) -> bool {
+pub fn lacks_a_name(at: &[ListenAddr], allow: &AllowHosts) -> bool {
     let wildcard = |addr: &ListenAddr| matches!(addr, ListenAddr::Tcp(addr) if addr.ip().is_unspecified());
-    let allow = &settings.hosts.allow;
-    settings.server.listen.iter().any(wildcard) && !allow.any && allow.names.is_empty()
+    at.iter().any(wildcard) && !allow.any && allow.names.is_empty()
 }

@@ -44,7 +44,16 @@ pub enum Order {
     /// Serve by these settings from now on.
     Reload(Arc<Settings>),
     /// Stop accepting, finish what was begun, then end.
-    Drain,
+    Drain(Queue),
+}
+
+/// What becomes of connections that wait to be accepted when a worker stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queue {
+    /// They are served: to close the socket would reset them.
+    Serve,
+    /// A successor has the socket, and serves them.
+    Leave,
 }
 
 /// A listening socket of a worker.
@@ -54,6 +63,18 @@ pub struct Entrance {
     pub bound: Bound,
     /// Whether it leads to the pages for operators alone.
     pub backstage: bool,
+    /// Whether a service manager keeps it open when this process has ended.
+    pub outlives: bool,
+}
+
+impl Entrance {
+    /// The same, for another worker.
+    ///
+    /// # Errors
+    /// `EMFILE` or `ENFILE`.
+    pub fn duplicate(&self) -> io::Result<Self> {
+        Ok(Self { bound: self.bound.duplicate()?, ..*self })
+    }
 }
 
 /// What a worker starts with.
@@ -126,27 +147,28 @@ async fn run(
     let site = Site::new(&settings, &services, recorder.tally());
     let local = Rc::new(Local::new(site, Clock::new(epoch), recorder));
     local.site().files.pages().read(local.clock.now());
-    let (drain, draining) = watch::channel(false);
+    let (drain, draining) = watch::channel(None);
     let mut accepting = Vec::new();
     let (backlog, backlogs) = watch::channel(settings.server.backlog);
-    for Entrance { bound, backstage } in entrances {
+    for Entrance { bound, backstage, outlives } in entrances {
         let listener = Listener::attach(bound)?;
         let inside = Inside { local: Rc::clone(&local), admission: admission.clone(), courtesy, backstage };
-        let door = Door { listener, inside };
+        let door = Door { listener, outlives, inside };
         accepting.push(spawn_local(door.accept_until(draining.clone(), backlogs.clone())));
     }
     spawn_local(tick(Rc::clone(&local)));
     let _ = ready.send(Ok(()));
-    while let Some(order) = orders.recv().await {
-        match order {
-            Order::Reload(settings) => {
+    let queue = loop {
+        match orders.recv().await {
+            Some(Order::Reload(settings)) => {
                 reload(&local, &settings, &services);
                 backlog.send_replace(settings.server.backlog);
             }
-            Order::Drain => break,
+            Some(Order::Drain(queue)) => break queue,
+            None => break Queue::Serve,
         }
-    }
-    drain.send_replace(true);
+    };
+    drain.send_replace(Some(queue));
     for task in accepting {
         let _ = task.await;
     }
@@ -192,6 +214,8 @@ async fn tick(local: Rc<Local>) {
 /// A listening socket of a worker and what is behind it.
 struct Door {
     listener: Listener,
+    /// Whether the socket is a service manager's: it keeps its backlog, and its queue.
+    outlives: bool,
     inside: Inside,
 }
 
@@ -204,14 +228,18 @@ struct Inside {
 }
 
 impl Door {
-    /// Accepts until told to drain; then takes in those who already wait, whom a close would reset.
-    async fn accept_until(self, mut draining: watch::Receiver<bool>, mut backlogs: watch::Receiver<i32>) {
+    /// Accepts until told to drain; then takes in those who already wait, unless somebody else will.
+    async fn accept_until(
+        self,
+        mut draining: watch::Receiver<Option<Queue>>,
+        mut backlogs: watch::Receiver<i32>,
+    ) {
         let mut trouble = Trouble::default();
         loop {
             tokio::select! {
                 biased;
-                _ = draining.wait_for(|draining| *draining) => break,
-                Ok(()) = backlogs.changed() => {
+                _ = draining.wait_for(Option::is_some) => break,
+                Ok(()) = backlogs.changed(), if !self.outlives => {
                     let backlog = *backlogs.borrow_and_update();
                     if let Err(error) = self.listener.set_backlog(backlog) {
                         log::warn!("the backlog stays as it was: {error}");
@@ -226,7 +254,10 @@ impl Door {
                 }
             }
         }
-        let Self { listener, inside } = self;
+        let Self { listener, outlives, inside } = self;
+        if outlives || *draining.borrow() == Some(Queue::Leave) {
+            return;
+        }
         let at = listener.at().clone();
         for (io, peer) in listener.last_ones() {
             inside.welcome(&at, io, peer);

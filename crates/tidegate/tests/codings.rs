@@ -184,8 +184,8 @@ fn stays_plain(server: &Server, target: &str, accepted: &str) {
 
 /// Sidecars are names like others: what may not be served as itself is not served as a coding.
 #[test]
-fn file_6_a_sidecar_that_is_no_file_of_the_root_is_not_used() {
-    if !has_tools("file_6_a_sidecar_that_is_no_file_of_the_root_is_not_used") {
+fn row_c2_file_6_a_sidecar_that_is_no_file_of_the_root_is_not_used() {
+    if !has_tools("row_c2_file_6_a_sidecar_that_is_no_file_of_the_root_is_not_used") {
         return;
     }
     let names = ["outside.html", "absolute.html", "fifo.html", "folder.html", "dangling.html", "loop.html"];

@@ -73,8 +73,8 @@ fn file_6_types_worth_it_are_coded() {
 }
 
 #[test]
-fn file_6_from_one_kibibyte_to_eight_mebibytes() {
-    if !has_tools("file_6_from_one_kibibyte_to_eight_mebibytes") {
+fn row_d5_file_6_from_one_kibibyte_to_eight_mebibytes() {
+    if !has_tools("row_d5_file_6_from_one_kibibyte_to_eight_mebibytes") {
         return;
     }
     let largest = 8 * KIB * KIB;
@@ -301,8 +301,8 @@ fn file_6_no_answer_waits_for_a_coding() {
 
 /// Two hundred files at once on two threads: each is answered right, and the pool stays free for uploads.
 #[test]
-fn file_6_load_3_a_storm_of_codings_saturates_nothing() {
-    if !has_tools("file_6_load_3_a_storm_of_codings_saturates_nothing") {
+fn row_d5_file_6_load_3_a_storm_of_codings_saturates_nothing() {
+    if !has_tools("row_d5_file_6_load_3_a_storm_of_codings_saturates_nothing") {
         return;
     }
     const FILES: usize = 200;

@@ -104,8 +104,8 @@ fn file_6_if_match_is_about_the_coding_chosen() {
 }
 
 #[test]
-fn file_6_ranges_are_parts_of_identity() {
-    if !has_tools("file_6_ranges_are_parts_of_identity") {
+fn row_d2_file_6_ranges_are_parts_of_identity() {
+    if !has_tools("row_d2_file_6_ranges_are_parts_of_identity") {
         return;
     }
     let server = server();

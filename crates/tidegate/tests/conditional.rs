@@ -131,7 +131,7 @@ fn fill_in(fields: &str, tag: &str) -> String {
 }
 
 #[test]
-fn file_5_preconditions_in_the_order_of_the_rfc() {
+fn row_d2_row_d3_file_5_preconditions_in_the_order_of_the_rfc() {
     let server = server();
     for (target, size) in SIZES {
         let mut client = server.connect();
@@ -158,7 +158,7 @@ fn file_5_preconditions_in_the_order_of_the_rfc() {
 }
 
 #[test]
-fn file_5_a_thousand_tags_are_read_or_refused() {
+fn row_d3_file_5_a_thousand_tags_are_read_or_refused() {
     let server = server();
     let tag = server.get("/small.html").field("etag").unwrap().to_owned();
     let mut client = server.connect();
@@ -190,7 +190,7 @@ fn file_5_what_changes_gets_another_etag() {
 }
 
 #[test]
-fn file_5_single_ranges_are_exact() {
+fn row_d2_file_5_single_ranges_are_exact() {
     let server = server();
     for (target, size) in SIZES {
         let (whole, last, mut client) = (content(size), size - 1, server.connect());
@@ -223,7 +223,7 @@ fn file_5_single_ranges_are_exact() {
 }
 
 #[test]
-fn file_5_unsatisfiable_ranges_are_416_with_the_size() {
+fn row_d2_file_5_unsatisfiable_ranges_are_416_with_the_size() {
     let server = server();
     for (target, size) in [SIZES[0], SIZES[1], ("/empty.html", 0)] {
         let mut client = server.connect();
@@ -248,7 +248,7 @@ fn file_5_unsatisfiable_ranges_are_416_with_the_size() {
 }
 
 #[test]
-fn file_5_what_is_no_range_gets_the_whole_file() {
+fn row_d2_file_5_what_is_no_range_gets_the_whole_file() {
     let server = server();
     for (target, size) in SIZES {
         let (whole, mut client) = (content(size), server.connect());

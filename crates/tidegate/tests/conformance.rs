@@ -66,7 +66,7 @@ fn all(then: Then, vectors: &[Vector]) -> Vec<(Then, Vector)> {
 }
 
 #[test]
-fn h1_4_fields_that_break_the_grammar_end_the_connection() {
+fn row_a7_h1_4_fields_that_break_the_grammar_end_the_connection() {
     check(&all(
         Ends,
         &[
@@ -154,7 +154,7 @@ fn h1_4_odd_but_sound_requests_are_answered() {
 }
 
 #[test]
-fn h1_7_targets_get_their_status() {
+fn row_b2_h1_7_targets_get_their_status() {
     check(&all(
         Goes,
         &[
@@ -190,7 +190,7 @@ fn h1_7_targets_get_their_status() {
 }
 
 #[test]
-fn h1_1_methods_and_h1_6_expectations_get_their_status() {
+fn row_b2_h1_1_methods_and_h1_6_expectations_get_their_status() {
     let ends: &[Vector] = &[
         ("CONNECT", "CONNECT localhost:80 HTTP/1.1\r\n{H}\r\n", &[405]),
         ("TRACE", "TRACE / HTTP/1.1\r\n{H}Cookie: s\r\n\r\n", &[405]),
@@ -227,7 +227,7 @@ fn h1_1_methods_and_h1_6_expectations_get_their_status() {
 }
 
 #[test]
-fn file_5_hostile_ranges_cost_no_more_than_the_file() {
+fn row_d1_file_5_hostile_ranges_cost_no_more_than_the_file() {
     let server = server();
     let overlapping = (0..1300).map(|at| format!("{at}-")).collect::<Vec<_>>().join(",");
     let tiny = (0..10).map(|at| format!("{}-{}", at * 10, at * 10 + 1)).collect::<Vec<_>>().join(",");

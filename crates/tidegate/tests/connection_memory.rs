@@ -43,7 +43,7 @@ fn unfinished_head(length: usize) -> Vec<u8> {
 }
 
 #[test]
-fn h1_5_a_connection_holds_a_head_at_most() {
+fn row_e5_h1_5_a_connection_holds_a_head_at_most() {
     let server = server(&[]);
     let (each, _clients) = growth(&server, |client| client.send(unfinished_head(8000)));
     assert!(each <= HEAD_KIB, "{each} KiB each");
@@ -57,7 +57,7 @@ fn h1_5_a_larger_head_is_seen_to_take_more() {
 }
 
 #[test]
-fn h1_6_a_client_that_does_not_read_holds_a_few_answers_at_most() {
+fn row_a11_h1_6_a_client_that_does_not_read_holds_a_few_answers_at_most() {
     let server = server(&["--max-requests", "0"]);
     let request = format!("GET /big.bin HTTP/1.1\r\nHost: {}\r\n\r\n", server.host());
     let many = request.repeat(200);

@@ -137,7 +137,7 @@ fn up_3_a_staging_file_left_by_a_kill_is_hidden_and_swept() {
 }
 
 #[test]
-fn up_3_a_client_that_leaves_amid_its_upload_leaves_nothing() {
+fn row_e6_up_3_a_client_that_leaves_amid_its_upload_leaves_nothing() {
     let server = Server::start(&["--threads", "2"]);
     assert_eq!(server.get("/healthz").status, 200);
     let before = server.descriptors();

@@ -31,7 +31,7 @@ fn half(server: &Server) -> Client {
 }
 
 #[test]
-fn load_6_more_clients_than_descriptors() {
+fn row_e4_load_6_more_clients_than_descriptors() {
     let setup = Setup::new().wrapper(&["prlimit", "--nofile=64:64"]);
     let mut server = setup.args(&["--header-timeout", "60s", "--access-log", "off"]).start();
     server.wait_for_log("max-connections is lowered");
@@ -81,10 +81,10 @@ fn assert_waits_out(error: &str) {
 }
 
 #[test]
-fn load_6_accepting_fails_for_a_while() {
-    if is_root("load_6_accepting_fails_for_a_while") {
+fn row_e4_load_6_accepting_fails_for_a_while() {
+    if is_root("row_e4_load_6_accepting_fails_for_a_while") {
         std::thread::scope(|scope| {
-            for error in ["EMFILE", "ENFILE", "ENOBUFS"] {
+            for error in ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"] {
                 scope.spawn(move || assert_waits_out(error));
             }
         });
@@ -92,8 +92,8 @@ fn load_6_accepting_fails_for_a_while() {
 }
 
 #[test]
-fn load_6_a_client_that_left_before_it_was_accepted_is_no_trouble() {
-    if !is_root("load_6_a_client_that_left_before_it_was_accepted_is_no_trouble") {
+fn row_e4_load_6_a_client_that_left_before_it_was_accepted_is_no_trouble() {
+    if !is_root("row_e4_load_6_a_client_that_left_before_it_was_accepted_is_no_trouble") {
         return;
     }
     let server = Server::start(&["--workers", "1"]);
@@ -131,7 +131,7 @@ fn half_closed_everywhere(server: &Server, request: &[u8], whole: u16) {
 }
 
 #[test]
-fn load_1_a_half_closed_connection_costs_no_processor_time() {
+fn row_e6_load_1_a_half_closed_connection_costs_no_processor_time() {
     let server = Server::start(&["--access-log", "off"]);
     let host = server.host();
     let get = format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n");
@@ -146,8 +146,8 @@ fn load_1_a_half_closed_connection_costs_no_processor_time() {
 
 /// The same while the server, and not the client, takes its time.
 #[test]
-fn load_1_a_half_closed_connection_that_waits_for_its_answer_costs_none_either() {
-    if !is_root("load_1_a_half_closed_connection_that_waits_for_its_answer_costs_none_either") {
+fn row_e6_load_1_a_half_closed_connection_that_waits_for_its_answer_costs_none_either() {
+    if !is_root("row_e6_load_1_a_half_closed_connection_that_waits_for_its_answer_costs_none_either") {
         return;
     }
     let server = Server::start(&["--threads", "1", "--access-log", "off"]);

@@ -305,7 +305,7 @@ fn file_9_file_7_a_page_that_changes_is_shown() {
 
 /// A page is a file of the root like others: what may not be served is not shown, and nothing waits for it.
 #[test]
-fn file_9_a_page_that_is_no_file_of_the_root_is_not_shown() {
+fn row_c2_file_9_a_page_that_is_no_file_of_the_root_is_not_shown() {
     let spoil: [fn(&Path); 4] = [
         |path| symlink("../outside.html", path).unwrap(),
         |path| mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap(),

@@ -90,7 +90,7 @@ fn file_1_head_is_get_without_the_body() {
 }
 
 #[test]
-fn file_1_a_folder_redirects_to_its_slash() {
+fn row_b7_file_1_a_folder_redirects_to_its_slash() {
     let setup = Setup::new();
     let nasty = "n\r\nX-Injected: y\"<b>";
     for name in ["dir", "dir/sub", "a b", "dü", "evil.example", nasty] {
@@ -124,7 +124,7 @@ fn file_1_a_folder_redirects_to_its_slash() {
 
 /// RUSTSEC-2022-0072: a `Location` that begins with two slashes leads to another host.
 #[test]
-fn file_1_no_redirect_leads_to_another_host() {
+fn row_b7_file_1_no_redirect_leads_to_another_host() {
     let setup = Setup::new();
     for name in ["evil.example", "dir/evil.example", "\t/evil.example"] {
         fs::create_dir_all(setup.root().join(name)).unwrap();
@@ -155,7 +155,7 @@ fn file_1_no_redirect_leads_to_another_host() {
 
 /// A folder called `index.html` is no index, and its parent must not redirect to `//` for it.
 #[test]
-fn file_1_a_folder_is_no_index() {
+fn row_c5_file_1_a_folder_is_no_index() {
     let setup = Setup::new();
     for name in ["index.html", "dir/index.html"] {
         fs::create_dir_all(setup.root().join(name)).unwrap();

@@ -143,18 +143,18 @@ fn under_watch(size: usize, changes: u32, change: impl Fn(&Path, usize, u32) -> 
 }
 
 #[test]
-fn file_7_a_small_file_replaced_deleted_and_made_again() {
+fn row_c7_file_7_a_small_file_replaced_deleted_and_made_again() {
     under_watch(40_000, 4, change);
 }
 
 #[test]
-fn file_7_a_large_file_replaced_deleted_and_made_again() {
+fn row_c7_file_7_a_large_file_replaced_deleted_and_made_again() {
     under_watch(400_000, 4, change);
 }
 
 /// The same inode, the same size, by one write; what tells is the time of change.
 #[test]
-fn file_7_a_small_file_edited_in_place() {
+fn row_c7_file_7_a_small_file_edited_in_place() {
     under_watch(40_000, 3, |path, size, step| {
         let bytes = content(step, size);
         let file = File::options().write(true).open(path).unwrap();
@@ -166,7 +166,7 @@ fn file_7_a_small_file_edited_in_place() {
 
 /// The modification time set back to what it was hides nothing: the change time tells.
 #[test]
-fn file_7_an_edit_that_keeps_size_and_modification_time() {
+fn row_c7_file_7_an_edit_that_keeps_size_and_modification_time() {
     under_watch(8_000, 2, |path, size, step| {
         let modified = fs::metadata(path).unwrap().modified().unwrap();
         let file = File::options().write(true).open(path).unwrap();

@@ -31,7 +31,7 @@ fn not_allowed(server: &Server, host: &str) {
 }
 
 #[test]
-fn host_1_an_empty_or_malformed_host_is_400() {
+fn row_b5_host_1_an_empty_or_malformed_host_is_400() {
     let server = server(&["--allow-host", "*"]);
     let port = server.addr.port();
     let malformed = [
@@ -91,7 +91,7 @@ fn host_1_an_empty_or_malformed_host_is_400() {
 }
 
 #[test]
-fn host_1_a_repeated_or_missing_field_is_400() {
+fn row_b5_host_1_a_repeated_or_missing_field_is_400() {
     let server = server(&["--allow-host", "*"]);
     let port = server.addr.port();
     for version in ["1.0", "1.1"] {
@@ -113,7 +113,7 @@ fn host_1_a_repeated_or_missing_field_is_400() {
 }
 
 #[test]
-fn host_1_loopback_names_with_our_port_are_ours_and_others_are_not() {
+fn row_b6_host_1_loopback_names_with_our_port_are_ours_and_others_are_not() {
     let server = server(&[]);
     let port = server.addr.port();
     for name in ["localhost", "127.0.0.1", "[::1]", "[0:0:0:0:0:0:0:1]"] {
@@ -244,7 +244,7 @@ fn host_1_on_a_unix_listener_the_port_is_ignored() {
 }
 
 #[test]
-fn host_2_case_and_one_trailing_dot_are_ignored() {
+fn row_b6_host_2_case_and_one_trailing_dot_are_ignored() {
     let server = server(&["--allow-host", "a.Example."]);
     let port = server.addr.port();
     for host in ["LOCALHOST", "LocalHost.", "localhost."] {

@@ -62,7 +62,7 @@ fn h1_1_each_path_answers_its_methods_and_says_which() {
 }
 
 #[test]
-fn h1_1_any_other_method_is_405_with_allow_and_the_end() {
+fn row_a10_h1_1_any_other_method_is_405_with_allow_and_the_end() {
     let server = server();
     let host = server.host();
     let long = "M".repeat(5000);
@@ -122,7 +122,7 @@ fn h1_1_head_is_get_without_the_body() {
 }
 
 #[test]
-fn h1_2_versions_1_0_and_1_1_are_served_others_are_505_and_junk_is_400() {
+fn row_b4_h1_2_versions_1_0_and_1_1_are_served_others_are_505_and_junk_is_400() {
     let server = server();
     let host = server.host();
     let line = |version: &str| format!("GET / {version}\r\nHost: {host}\r\nConnection: close\r\n\r\n");
@@ -171,7 +171,7 @@ fn h1_2_versions_1_0_and_1_1_are_served_others_are_505_and_junk_is_400() {
 }
 
 #[test]
-fn h1_2_a_first_byte_that_begins_no_method_is_400_at_once() {
+fn row_b4_h1_2_a_first_byte_that_begins_no_method_is_400_at_once() {
     let server = server();
     // The first bytes of TLS, of SSH's opposite, and single ones: no line end is waited for.
     for bytes in [
@@ -196,7 +196,7 @@ fn h1_2_a_first_byte_that_begins_no_method_is_400_at_once() {
 }
 
 #[test]
-fn h1_7_a_whole_uri_is_a_target_and_its_authority_replaces_host() {
+fn row_b1_h1_7_a_whole_uri_is_a_target_and_its_authority_replaces_host() {
     let server = server();
     let host = server.host();
     let port = server.addr.port();
@@ -227,7 +227,7 @@ fn h1_7_a_whole_uri_is_a_target_and_its_authority_replaces_host() {
 }
 
 #[test]
-fn h1_7_any_other_target_is_400() {
+fn row_b2_h1_7_any_other_target_is_400() {
     let server = server();
     for target in ["*", "index.html", "#", "/#x", "/?#x", "?", "localhost:80", "//", "://", "http", "a:b"] {
         let response = server.get(target);

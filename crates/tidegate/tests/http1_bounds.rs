@@ -54,7 +54,7 @@ fn refused(server: &Server, bytes: impl AsRef<[u8]>, status: u16, code: &str) {
 }
 
 #[test]
-fn h1_5_a_head_may_have_8192_bytes() {
+fn row_b3_h1_5_a_head_may_have_8192_bytes() {
     let server = server(&[]);
     assert_eq!(answer(&server, head_of(&server, HEAD)).status, 200);
     assert_eq!(
@@ -70,7 +70,7 @@ fn h1_5_a_head_may_have_8192_bytes() {
 }
 
 #[test]
-fn h1_5_a_head_may_have_100_fields() {
+fn row_b3_h1_5_a_head_may_have_100_fields() {
     let server = server(&[]);
     assert_eq!(answer(&server, fields_of(&server, 100)).status, 200);
     refused(&server, fields_of(&server, 101), 431, "too_many_fields");
@@ -78,7 +78,7 @@ fn h1_5_a_head_may_have_100_fields() {
 }
 
 #[test]
-fn h1_5_a_request_line_may_have_8000_bytes() {
+fn row_b3_h1_5_a_request_line_may_have_8000_bytes() {
     let server = server(&[]);
     assert_eq!(answer(&server, line_of(&server, LINE)).status, 200);
     refused(&server, line_of(&server, LINE + 1), 414, "target_too_long");
@@ -91,7 +91,7 @@ fn h1_5_a_request_line_may_have_8000_bytes() {
 }
 
 #[test]
-fn h1_5_what_is_too_large_is_refused_before_it_is_whole() {
+fn row_b3_h1_5_what_is_too_large_is_refused_before_it_is_whole() {
     let server = server(&[]);
     for (front, fill, status) in [("GET /", "a", 414), ("GET / HTTP/1.1\r\nX: ", "a", 431), ("M", "M", 414)] {
         let mut client = server.connect();

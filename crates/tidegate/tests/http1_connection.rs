@@ -132,7 +132,7 @@ fn h1_6_a_wanted_body_is_asked_for_once() {
 }
 
 #[test]
-fn h1_6_an_unwanted_body_is_answered_at_once_and_not_asked_for() {
+fn row_a9_h1_6_an_unwanted_body_is_answered_at_once_and_not_asked_for() {
     let server = server(&[]);
     for (head, status) in [
         ("POST /upload HTTP/1.1\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n", 415),
@@ -152,7 +152,7 @@ fn h1_6_an_unwanted_body_is_answered_at_once_and_not_asked_for() {
 }
 
 #[test]
-fn h1_6_a_client_that_does_not_wait_is_not_asked_twice_and_1_0_never() {
+fn row_a9_h1_6_a_client_that_does_not_wait_is_not_asked_twice_and_1_0_never() {
     let server = server(&[]);
     let mut client = server.connect();
     client.send_request(&format!("{JSON}Content-Length: 2\r\n"), b"{}");
@@ -166,7 +166,7 @@ fn h1_6_a_client_that_does_not_wait_is_not_asked_twice_and_1_0_never() {
 }
 
 #[test]
-fn h1_6_other_expectations_are_417() {
+fn row_a9_h1_6_other_expectations_are_417() {
     let server = server(&[]);
     for expect in [
         "foo",
@@ -194,7 +194,7 @@ fn h1_6_other_expectations_are_417() {
 }
 
 #[test]
-fn h1_6_pipelined_requests_are_answered_in_order() {
+fn row_a11_h1_6_pipelined_requests_are_answered_in_order() {
     let mut setup = Setup::new().file("index.html", "home");
     for number in 0..50 {
         setup = setup.file(&format!("{number}.html"), format!("page {number}"));
@@ -272,7 +272,7 @@ fn flood(client: &mut Client, one: &[u8], most: usize) -> usize {
 }
 
 #[test]
-fn h1_6_a_client_that_does_not_read_is_not_read_from() {
+fn row_a11_h1_6_a_client_that_does_not_read_is_not_read_from() {
     const MOST: usize = 400_000;
     let server = server(&["--max-requests", "0", "--access-log", "off"]);
     assert_eq!(server.get("/").status, 200);
@@ -332,7 +332,7 @@ fn h1_6_a_head_in_one_byte_segments_is_answered() {
 }
 
 #[test]
-fn h1_3_a_half_closed_client_still_gets_its_answers() {
+fn row_e6_h1_3_a_half_closed_client_still_gets_its_answers() {
     let setup = Setup::new().file("index.html", "home").file("big.bin", vec![b'x'; 5 << 20]);
     let server = setup.start();
     let host = server.host();

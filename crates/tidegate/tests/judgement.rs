@@ -234,7 +234,7 @@ fn h1_11_what_is_framed_soundly_keeps_the_connection_and_the_rest_closes_it() {
 }
 
 #[test]
-fn h1_11_an_unread_body_of_up_to_64_kib_is_read_away() {
+fn row_a8_h1_11_an_unread_body_of_up_to_64_kib_is_read_away() {
     let server = server();
     for (size, keeps) in [(1, true), (65_536, true), (65_537, false), (300_000, false)] {
         let mut client = server.connect();
@@ -259,7 +259,7 @@ fn h1_11_an_unread_body_of_up_to_64_kib_is_read_away() {
 }
 
 #[test]
-fn h1_11_the_rest_of_a_body_is_waited_for_within_the_linger_only() {
+fn row_a8_h1_11_the_rest_of_a_body_is_waited_for_within_the_linger_only() {
     let server = server();
     let mut client = server.connect();
     client.send_request("POST / HTTP/1.1\r\nContent-Length: 10\r\n", b"12345");

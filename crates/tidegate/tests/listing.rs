@@ -183,7 +183,7 @@ fn file_8_names_without_a_url_spoil_nothing() {
 }
 
 #[test]
-fn file_8_what_is_not_served_is_not_listed() {
+fn row_c2_row_c4_file_8_what_is_not_served_is_not_listed() {
     let setup = setup().file("dir/shown.html", "x").file("dir/.hidden", "x").file("dir/.git/config", "x");
     let dir = setup.root().join("dir");
     setup.folder.write("outside/secret.html", "SECRET");

@@ -36,7 +36,7 @@ fn load_1_load_2_threads_are_named_and_as_many_as_configured() {
 }
 
 #[test]
-fn load_1_idle_and_slow_connections_cost_memory_and_no_thread() {
+fn row_e5_load_1_idle_and_slow_connections_cost_memory_and_no_thread() {
     let server = Setup::new().file("index.html", "x").args(&["--threads", "2"]).start();
     let mut first = server.connect();
     assert_eq!(first.get("/").status, 200);
@@ -148,7 +148,7 @@ fn load_3_a_full_queue_is_503_at_once_and_said_once() {
 }
 
 #[test]
-fn load_3_a_newcomer_over_the_cap_takes_the_place_of_the_longest_idle() {
+fn row_e3_load_3_a_newcomer_over_the_cap_takes_the_place_of_the_longest_idle() {
     let server = Setup::new().file("index.html", "x").args(&["--max-connections", "3"]).start();
     let mut clients: Vec<_> = (0..3)
         .map(|_| {
@@ -171,7 +171,7 @@ fn load_3_a_newcomer_over_the_cap_takes_the_place_of_the_longest_idle() {
 }
 
 #[test]
-fn load_3_a_newcomer_over_a_cap_without_idle_ones_is_503() {
+fn row_e3_load_3_a_newcomer_over_a_cap_without_idle_ones_is_503() {
     let mut server = Setup::new().file("index.html", "x").args(&["--max-connections", "3"]).start();
     let mut seated: Vec<_> = (0..3).map(|_| busy(&server)).collect();
     for _ in 0..5 {
@@ -215,7 +215,7 @@ fn load_3_a_connection_amid_its_head_is_not_idle() {
 
 /// More newcomers at once than are told why: all of them end, and the seated ones do not notice.
 #[test]
-fn load_3_a_crowd_over_the_cap_is_turned_away_whole() {
+fn row_e3_load_3_a_crowd_over_the_cap_is_turned_away_whole() {
     let server = Server::start(&["--max-connections", "1"]);
     let mut seated = busy(&server);
     let mut crowd: Vec<_> = (0..300).map(|_| server.connect()).collect();

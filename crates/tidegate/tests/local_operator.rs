@@ -111,7 +111,7 @@ fn sec_0_any_trace_of_a_proxy_makes_a_stranger() {
 
 /// DNS rebinding: a page that a browser on this machine loads under a name of its own.
 #[test]
-fn sec_0_another_host_is_a_stranger_even_where_it_is_served() {
+fn row_b6_sec_0_another_host_is_a_stranger_even_where_it_is_served() {
     for host in [
         "rebound.example",
         "localhost.example:{port}",

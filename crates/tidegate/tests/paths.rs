@@ -4,8 +4,11 @@
 
 mod support;
 
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use support::{Server, Setup, eventually};
 
 fn server() -> Server {
@@ -65,7 +68,7 @@ const CLIMBS: [&str; 30] = [
 
 /// Each in a second of its own group of ten: more events than that per second are only counted (SEC-5).
 #[test]
-fn file_4_every_spelling_of_a_climb_is_403_and_an_event() {
+fn row_c1_file_4_every_spelling_of_a_climb_is_403_and_an_event() {
     let server = server();
     for (index, group) in CLIMBS.chunks(9).enumerate() {
         if index > 0 {
@@ -88,7 +91,7 @@ fn file_4_every_spelling_of_a_climb_is_403_and_an_event() {
 }
 
 #[test]
-fn file_4_a_climb_is_refused_for_every_known_method_and_form() {
+fn row_c1_file_4_a_climb_is_refused_for_every_known_method_and_form() {
     let server = server();
     for method in ["GET", "HEAD", "OPTIONS", "POST"] {
         for target in ["/../secret.html", "/%2e%2e%2fsecret.html", "/upload/../a.html", "/uploads/../a.html"]
@@ -105,7 +108,7 @@ fn file_4_a_climb_is_refused_for_every_known_method_and_form() {
 }
 
 #[test]
-fn file_4_what_is_no_text_is_400() {
+fn row_b2_row_c1_file_4_what_is_no_text_is_400() {
     let server = server();
     for target in [
         "/%00",
@@ -135,7 +138,7 @@ fn file_4_what_is_no_text_is_400() {
 }
 
 #[test]
-fn file_4_an_encoded_slash_names_nothing() {
+fn row_c1_file_4_an_encoded_slash_names_nothing() {
     let server = server();
     for target in ["/dir%2fb.html", "/dir%2Fb.html", "/%2fa.html", "/a.html%2f", "/dir/%2Fb.html", "/%2F"] {
         let response = server.get(target);
@@ -144,7 +147,7 @@ fn file_4_an_encoded_slash_names_nothing() {
 }
 
 #[test]
-fn file_4_paths_are_decoded_once() {
+fn row_c1_file_4_paths_are_decoded_once() {
     let server = server();
     for (target, body) in [
         ("/%252e%252e/x.html", "literal percent"),
@@ -166,7 +169,7 @@ fn file_4_paths_are_decoded_once() {
 }
 
 #[test]
-fn file_4_dotfiles_are_not_there_but_well_known_is() {
+fn row_c4_file_4_dotfiles_are_not_there_but_well_known_is() {
     let server = server();
     for target in [
         "/.hidden",
@@ -189,4 +192,58 @@ fn file_4_dotfiles_are_not_there_but_well_known_is() {
     for target in ["/.well-known/security.html", "/%2ewell-known/security.html"] {
         assert_eq!(server.get(target).text(), "well known", "{target}");
     }
+}
+
+/// Paths of what separates, or might, and of names that are there, are hidden, or lead up.
+fn hostile_path() -> impl Strategy<Value = String> {
+    let separators = vec!["/", "/", "/", "/", "//", "%2f", "%2F", "%5c", "\\", ";", ""];
+    let names = vec![
+        "..",
+        ".",
+        "%2e%2e",
+        ".%2E",
+        "%c0%ae%c0%ae",
+        "%252e%252e",
+        "..;",
+        "%",
+        "%00",
+        "a.html",
+        "dir",
+        "b.html",
+        "%61.html",
+        "secret.html",
+        ".hidden",
+        ".git",
+        "config",
+        ".well-known",
+        "uploads",
+        "~root",
+    ];
+    let step = (prop::sample::select(separators), prop::sample::select(names));
+    prop::collection::vec(step.prop_map(|(separator, name)| format!("{separator}{name}")), 1..4)
+        .prop_map(|steps| format!("/{}", steps.concat().trim_start_matches('/')))
+}
+
+/// Whatever a path is put together from, what is served lies beneath the root and is not hidden.
+#[test]
+fn row_c1_file_4_no_path_at_all_leaves_the_root() {
+    let server = server();
+    let client = RefCell::new(server.connect());
+    let [served, climbs] = [Cell::new(0), Cell::new(0)];
+    let config = ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() };
+    let result = TestRunner::new(config).run(&hostile_path(), |path| {
+        let mut client = client.borrow_mut();
+        let response = client.get(&path);
+        prop_assert!(matches!(response.status, 200 | 308 | 400 | 403 | 404), "{}", response.status);
+        prop_assert!(!response.text().contains("SECRET"), "served: {}", response.text());
+        served.set(served.get() + u32::from(response.status == 200));
+        climbs.set(climbs.get() + u32::from(response.status == 403));
+        if response.closes() {
+            *client = server.connect();
+        }
+        Ok(())
+    });
+    result.unwrap();
+    let met = (served.get(), climbs.get());
+    assert!(met.0 > 20 && met.1 > 20, "both were met: {met:?}");
 }

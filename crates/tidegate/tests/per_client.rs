@@ -51,7 +51,7 @@ fn newcomer(server: &Server, ip: &str) -> u16 {
 }
 
 #[test]
-fn load_7_a_busy_client_over_its_cap_is_429_and_nobody_else() {
+fn row_e3_load_7_a_busy_client_over_its_cap_is_429_and_nobody_else() {
     let server = server("3");
     let mut clients: Vec<_> = (0..3).map(|_| busy(&server, GREEDY)).collect();
     let mut fourth = from(&server, GREEDY);
@@ -136,7 +136,7 @@ fn load_7_what_ends_is_counted_no_more() {
 }
 
 #[test]
-fn load_7_a_crowd_of_one_client_is_turned_away_and_others_are_served() {
+fn row_e3_load_7_a_crowd_of_one_client_is_turned_away_and_others_are_served() {
     let server = server("5");
     let mut held: Vec<_> = (0..5).map(|_| busy(&server, GREEDY)).collect();
     let mut crowd: Vec<_> = (0..200).map(|_| from(&server, GREEDY)).collect();

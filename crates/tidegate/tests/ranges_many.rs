@@ -105,7 +105,7 @@ fn file_5_several_ranges_are_exact() {
 }
 
 #[test]
-fn file_5_sixteen_ranges_are_parts_and_seventeen_the_whole() {
+fn row_d1_file_5_sixteen_ranges_are_parts_and_seventeen_the_whole() {
     let server = server();
     let set = |count: usize| {
         (0..count).map(|at| format!("{0}-{1}", at * 1500, at * 1500 + 4)).collect::<Vec<_>>().join(",")
@@ -123,7 +123,7 @@ fn file_5_sixteen_ranges_are_parts_and_seventeen_the_whole() {
 
 /// What overlaps or lies side by side is sent once, whether as one part or as the whole.
 #[test]
-fn file_5_overlapping_ranges_are_merged() {
+fn row_d1_file_5_overlapping_ranges_are_merged() {
     let server = server();
     for (target, size) in FILES {
         let (whole, mut client) = (content(size), server.connect());
@@ -256,7 +256,7 @@ fn exactly_at(response: &Response, whole: &[u8], expected: &[Range<usize>]) {
 
 /// A thousand members, all of them the whole file or nearly: the answer is no longer than the file.
 #[test]
-fn file_5_a_bomb_of_ranges_costs_no_more_than_the_whole() {
+fn row_d1_file_5_a_bomb_of_ranges_costs_no_more_than_the_whole() {
     let server = server();
     let bombs = [
         vec!["0-"; 1000].join(","),
@@ -296,7 +296,7 @@ fn file_5_parts_of_large_files_take_no_memory() {
 
 /// SPEC H1-8: what is gone cannot be sent, and nothing is sent instead.
 #[test]
-fn file_5_h1_8_parts_of_a_file_cut_short_end_the_connection() {
+fn row_c6_file_5_h1_8_parts_of_a_file_cut_short_end_the_connection() {
     let server = Setup::new().file("page.html", "page").file("t.html", vec![b'A'; 30_000_000]).start();
     let client = server.connect();
     socket2::SockRef::from(&client.stream).set_recv_buffer_size(64 * 1024).unwrap();

@@ -273,7 +273,7 @@ fn file_5_what_is_being_written_has_no_validator() {
 /// What waited in our own socket turned into zeros when the file was truncated, and was sent before the connection was
 /// cut.
 #[test]
-fn h1_8_a_truncated_file_is_cut_before_its_zeros() {
+fn row_c6_h1_8_a_truncated_file_is_cut_before_its_zeros() {
     const SIZE: usize = 60_000_000;
     let setup = Setup::new().file("large.bin", vec![b'A'; SIZE]);
     let path = setup.root().join("large.bin");

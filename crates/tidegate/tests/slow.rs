@@ -43,7 +43,7 @@ fn head_of(server: &Server, length: usize) -> Vec<u8> {
 }
 
 #[test]
-fn load_5_a_trickled_head_is_cut_with_408() {
+fn row_e1_load_5_a_trickled_head_is_cut_with_408() {
     let server = Setup::new().file("index.html", "x").args(&["--header-timeout", "1s"]).start();
     let head = head_of(&server, 400);
     let mut client = server.connect();
@@ -55,7 +55,7 @@ fn load_5_a_trickled_head_is_cut_with_408() {
 }
 
 #[test]
-fn load_5_the_head_has_its_time_in_total_on_a_used_connection_too() {
+fn row_e1_load_5_the_head_has_its_time_in_total_on_a_used_connection_too() {
     let server = Setup::new().file("index.html", "x").args(&["--header-timeout", "1s"]).start();
     let head = head_of(&server, 400);
     let mut client = server.connect();
@@ -84,7 +84,7 @@ fn load_5_a_head_within_its_time_is_served_however_it_is_cut() {
 }
 
 #[test]
-fn load_5_an_idle_connection_is_closed_without_a_word() {
+fn row_e5_load_5_an_idle_connection_is_closed_without_a_word() {
     let server = Setup::new().file("index.html", "x").args(&["--keep-alive", "1s"]).start();
     let mut client = server.connect();
     let response = client.get("/");
@@ -104,7 +104,7 @@ fn load_5_an_idle_connection_is_closed_without_a_word() {
 
 /// Also where the time for a head is shorter: no head has begun.
 #[test]
-fn load_5_a_connection_that_never_says_a_word_is_closed_after_ten_seconds() {
+fn row_e2_load_5_a_connection_that_never_says_a_word_is_closed_after_ten_seconds() {
     let server = Server::start(&["--header-timeout", "1s", "--keep-alive", "1s"]);
     let begun = Instant::now();
     let mut client = server.connect();
@@ -129,7 +129,7 @@ fn slow_body(server: &Server, fields: &str, body: &[u8], piece: usize) -> (suppo
 }
 
 #[test]
-fn load_5_a_body_must_keep_a_pace_of_a_kib_per_second() {
+fn row_e1_load_5_a_body_must_keep_a_pace_of_a_kib_per_second() {
     let server = Server::start(&[]);
     let length = |body: &[u8]| format!("Content-Length: {}\r\n", body.len());
     let long = format!("\"{}\"", "x".repeat(20_000)).into_bytes();
@@ -163,7 +163,7 @@ fn load_5_a_body_must_keep_a_pace_of_a_kib_per_second() {
 
 /// Over a minute, for that is how long the promise takes.
 #[test]
-fn load_5_a_reader_must_keep_a_pace_of_a_kib_per_second() {
+fn row_e1_load_5_a_reader_must_keep_a_pace_of_a_kib_per_second() {
     let server = Setup::new().file("large.bin", vec![7; 30_000_000]).start();
     let before = server.descriptors();
     let (mut stuck, mut steady) = (server.connect(), server.connect());
@@ -189,7 +189,7 @@ fn load_5_a_reader_must_keep_a_pace_of_a_kib_per_second() {
 
 /// A crowd of slow heads: every one is cut in its time, and nobody else waits for it.
 #[test]
-fn load_5_a_crowd_of_slow_heads_disturbs_nobody() {
+fn row_e1_load_5_a_crowd_of_slow_heads_disturbs_nobody() {
     let server = Setup::new().file("index.html", "x").args(&["--header-timeout", "1s"]).start();
     let mut crowd: Vec<_> = (0..200).map(|_| server.connect()).collect();
     for (number, client) in crowd.iter_mut().enumerate() {

@@ -207,7 +207,7 @@ fn ends_short(client: &mut Client, expected: &[u8], length: usize) {
 const SIZE: usize = 30_000_000;
 
 #[test]
-fn h1_8_a_file_cut_short_ends_the_connection() {
+fn row_c6_h1_8_a_file_cut_short_ends_the_connection() {
     // Never a zero in it: padding would show.
     let expected = vec![b'A'; SIZE];
     let server = Setup::new().file("page.html", "page").file("t.html", &expected).start();
@@ -227,7 +227,7 @@ fn h1_8_a_file_cut_short_ends_the_connection() {
 
 /// The new length is served at once to whoever asks next, while the cut download still hangs on.
 #[test]
-fn h1_8_after_a_truncation_the_new_file_is_served() {
+fn row_c6_h1_8_after_a_truncation_the_new_file_is_served() {
     let expected = vec![b'A'; SIZE];
     let server = Setup::new().file("page.html", "page").file("t.html", &expected).start();
     let mut client = begun(&server, "/t.html", &expected);
@@ -238,7 +238,7 @@ fn h1_8_after_a_truncation_the_new_file_is_served() {
 
 /// A file that grows keeps its promise to those who asked before, or cuts; it never sends more.
 #[test]
-fn h1_8_a_file_that_grows_never_sends_more_than_promised() {
+fn row_c6_h1_8_a_file_that_grows_never_sends_more_than_promised() {
     let expected = vec![b'A'; SIZE];
     let server = Setup::new().file("page.html", "page").file("t.html", &expected).start();
     let mut client = begun(&server, "/t.html", &expected);
@@ -252,7 +252,7 @@ fn h1_8_a_file_that_grows_never_sends_more_than_promised() {
 
 /// Replacing a file by `rename` leaves the old one whole for those who read it; so does deleting it.
 #[test]
-fn file_7_a_download_outlives_the_replacement_of_its_file() {
+fn row_c6_file_7_a_download_outlives_the_replacement_of_its_file() {
     let expected = content(SIZE);
     let server = Setup::new().file("page.html", "page").file("t.html", &expected).start();
     let path = server.root().join("t.html");

@@ -103,7 +103,7 @@ fn up_7_an_upload_is_read_back_as_json_that_nobody_keeps() {
 }
 
 #[test]
-fn up_7_the_uploads_folder_itself_and_what_is_hidden_in_it_are_not_found() {
+fn row_c4_up_7_the_uploads_folder_itself_and_what_is_hidden_in_it_are_not_found() {
     let server = Server::start(&[]);
     stored_name(&server.upload(b"1"));
     std::fs::write(server.uploads().join(".tidegate-x.tmp"), "2").unwrap();
@@ -142,7 +142,7 @@ fn up_1_json_by_any_spelling_of_its_media_type() {
 }
 
 #[test]
-fn up_1_other_media_types_and_codings_are_415_and_nothing_is_kept() {
+fn row_d5_up_1_other_media_types_and_codings_are_415_and_nothing_is_kept() {
     let server = Server::start(&[]);
     for fields in [
         "",
@@ -325,7 +325,7 @@ fn up_3_without_a_folder_files_are_served_and_uploads_are_503() {
 }
 
 #[test]
-fn up_7_a_link_out_of_the_uploads_folder_leads_nowhere() {
+fn row_c2_up_7_a_link_out_of_the_uploads_folder_leads_nowhere() {
     let setup = Setup::new();
     setup.folder.write("secret.json", "\"secret\"");
     std::fs::create_dir(setup.root().join("uploads")).unwrap();

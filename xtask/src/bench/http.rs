@@ -21,11 +21,11 @@ pub(crate) struct Client {
     input: Vec<u8>,
 }
 
-/// One answer. Its body is counted and forgotten.
+/// One answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    pub(crate) body: u64,
+    pub(crate) body: Vec<u8>,
     /// Whether the server means to keep the connection.
     pub(crate) persistent: bool,
     head: String,
@@ -101,7 +101,7 @@ impl Client {
         let head = String::from_utf8_lossy(&self.input[..end]).into_owned();
         self.input.drain(..end);
         let status = status(&head).ok_or_else(|| broken("no status"))?;
-        let mut answer = Answer { status, body: 0, persistent: true, head };
+        let mut answer = Answer { status, body: Vec::new(), persistent: true, head };
         answer.persistent =
             answer.field("connection").is_none_or(|value| !value.eq_ignore_ascii_case("close"));
         // RFC 9112 section 6.3: a 304 has no body, whatever length it names.
@@ -111,15 +111,14 @@ impl Client {
         Ok(answer)
     }
 
-    /// Counts the body, whose length must be given: every server that is measured gives it.
-    fn body(&mut self, answer: &Answer) -> io::Result<u64> {
+    /// The body, whose length must be given: every server that is measured gives it.
+    fn body(&mut self, answer: &Answer) -> io::Result<Vec<u8>> {
         let length = answer.field("content-length").and_then(|value| value.parse::<usize>().ok());
         let length = length.ok_or_else(|| broken("an answer without a length"))?;
         while self.input.len() < length {
             self.read_more()?;
         }
-        self.input.drain(..length);
-        Ok(length as u64)
+        Ok(self.input.drain(..length).collect())
     }
 
     fn read_more(&mut self) -> io::Result<()> {
@@ -197,7 +196,7 @@ mod tests {
             "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: Close\r\n\r\n",
         ]);
         let seen: Vec<_> = answers.into_iter().map(|answer| answer.unwrap()).collect();
-        let shape: Vec<_> = seen.iter().map(|a| (a.status, a.body, a.persistent)).collect();
+        let shape: Vec<_> = seen.iter().map(|a| (a.status, a.body.len(), a.persistent)).collect();
         assert_eq!(shape, [(200, 3, true), (304, 0, true), (404, 0, false)]);
         assert_eq!(seen[0].condition().as_deref(), Some("If-None-Match: \"a\""));
         assert_eq!(seen[1].condition().as_deref(), Some("If-Modified-Since: x"));

@@ -10,7 +10,7 @@ const SRC: &str = "crates/tidegate/src/";
 /// itself keeps it from looking up.
 const LAYERS: [&[&str]; 12] = [
     &["main"],
-    &["bans_cli", "demo", "explain", "healthcheck"],
+    &["ask", "demo", "explain", "healthcheck"],
     &["server", "greeting"],
     &["worker"],
     &["conn"],

@@ -13,6 +13,7 @@ use super::env::Environment;
 use super::error::{ConfigError, Place, Value};
 use super::layers::{Given, Layer};
 use super::nearest::nearest;
+use super::settings::Settings;
 use super::table::{CONFIG, CONTROL, Flag, GROUPS, HOST, LISTEN, PORT, Shape, TABLE, THREADS};
 
 /// What the user asked for.
@@ -31,6 +32,8 @@ pub enum Command {
     Healthcheck(Box<Invocation>),
     /// Ask a running server about its bans.
     Bans(Box<Invocation>, BansRequest),
+    /// Have a running server read its configuration again.
+    Reload(Box<Invocation>),
     /// Say what a refusal means.
     Explain(Explain),
     /// Print completions for a shell.
@@ -65,14 +68,44 @@ pub enum Explain {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Invocation {
     pub(super) given: Vec<Given>,
+    /// Whether to take the place of the server that runs: this process's task, not a setting of the server.
+    pub takeover: bool,
 }
 
 impl Invocation {
     /// The file named by `-c` or `TIDEGATE_CONFIG`, the flag first.
     pub fn config_path(&self, environment: &Environment) -> Option<PathBuf> {
-        let flag = self.given.iter().find(|given| given.flag.name == CONFIG.name).cloned();
-        let variables =
-            || environment.read().ok()?.0.into_iter().find(|given| given.flag.name == CONFIG.name);
+        self.path(&CONFIG, environment)
+    }
+
+    /// The control socket of the server that a command is for. The file is not read where flag or variable names it:
+    /// a broken one must not keep `tidegate reload` from being told so by the server.
+    ///
+    /// # Errors
+    /// As [`Invocation::resolve`].
+    pub fn control_path(&self, environment: &Environment) -> Result<Option<PathBuf>, ConfigError> {
+        match self.path(&CONTROL, environment) {
+            Some(path) => Ok(Some(path)),
+            None => Ok(self.resolve(environment)?.server.control),
+        }
+    }
+
+    /// Whether this process can do what it is asked to with `settings`.
+    ///
+    /// # Errors
+    /// `--takeover` without a way to the server that runs.
+    pub fn judge(&self, settings: &Settings) -> Result<(), Exit> {
+        match self.takeover && settings.server.control.is_none() {
+            true => Err(Exit::usage(
+                "--takeover needs --control PATH, the control socket of the server that runs",
+            )),
+            false => Ok(()),
+        }
+    }
+
+    fn path(&self, of: &Flag, environment: &Environment) -> Option<PathBuf> {
+        let flag = self.given.iter().find(|given| given.flag.name == of.name).cloned();
+        let variables = || environment.read().ok()?.0.into_iter().find(|given| given.flag.name == of.name);
         let given = flag.or_else(variables)?;
         given.values.first().map(|value| PathBuf::from(&value.text))
     }
@@ -126,6 +159,7 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Exit> {
         "demo" => Ok(Command::Demo { url: inner.get_one("URL").cloned() }),
         "healthcheck" => Ok(Command::Healthcheck(invocation(inner)?)),
         "bans" => bans(inner),
+        "reload" => Ok(Command::Reload(invocation(inner)?)),
         "man" => Ok(Command::Man),
         "explain" => Ok(Command::Explain(explain(inner))),
         "completions" => match inner.get_one("SHELL") {
@@ -148,8 +182,12 @@ fn bans(matches: &ArgMatches) -> Result<Command, Exit> {
     Ok(Command::Bans(invocation(inner)?, request))
 }
 
+/// What commands need to find a running server.
+fn reach() -> impl Iterator<Item = &'static Flag> {
+    [&CONFIG, &CONTROL].into_iter()
+}
+
 fn bans_command() -> clap::Command {
-    let reach = || [&CONFIG, &CONTROL].into_iter();
     let format = Arg::new("format")
         .long("format")
         .value_name("FORMAT")
@@ -172,8 +210,9 @@ fn bans_command() -> clap::Command {
 pub(super) fn command() -> clap::Command {
     let everything = || TABLE.iter().copied().filter(|flag| flag.flag);
     let server = |command: clap::Command| with_positionals(with_flags(command, everything()));
+    let process = |command: clap::Command| server(command).arg(takeover());
     let address = [&CONFIG, &PORT, &HOST, &LISTEN];
-    server(clap::Command::new("tidegate"))
+    process(clap::Command::new("tidegate"))
         // So that `--port -1` is told what a port is, and not taken for another flag.
         .allow_negative_numbers(true)
         .version(env!("CARGO_PKG_VERSION"))
@@ -182,7 +221,7 @@ pub(super) fn command() -> clap::Command {
         )
         .override_usage("tidegate [OPTIONS] [PORT] [HOST] [THREADS]\n       tidegate <COMMAND>")
         .after_help(LAYERS_HELP)
-        .subcommand(server(sub("serve", "Run the server (what happens without a command)")))
+        .subcommand(process(sub("serve", "Run the server (what happens without a command)")))
         .subcommand(server(sub("check", "Validate the configuration and print what it comes to, as TOML")))
         .subcommand(
             sub("demo", "Walk through every feature over real sockets and show each exchange")
@@ -190,6 +229,10 @@ pub(super) fn command() -> clap::Command {
         )
         .subcommand(with_flags(sub("healthcheck", "Ask the configured server whether it is alive"), address))
         .subcommand(bans_command())
+        .subcommand(with_flags(
+            sub("reload", "Have the server read its configuration again, by its control socket, and say what came of it"),
+            reach(),
+        ))
         .subcommand(
             sub("explain", "Say what a refusal means, by its code; without one, list all codes")
                 .arg(
@@ -209,6 +252,17 @@ pub(super) fn command() -> clap::Command {
                 .arg(Arg::new("SHELL").required(true).value_parser(value_parser!(Shell)).help("The shell")),
         )
         .subcommand(sub("man", "Print the man page"))
+}
+
+/// What this process does at start; a file or a variable would make every later one do it too.
+const TAKEOVER: &str = "takeover";
+
+fn takeover() -> Arg {
+    Arg::new(TAKEOVER)
+        .long(TAKEOVER)
+        .action(ArgAction::SetTrue)
+        .help("Take the place of the server that runs with this --control: its listeners, without a refused connection")
+        .help_heading(GROUPS.first().map(|(_, heading)| *heading))
 }
 
 const LAYERS_HELP: &str = "\
@@ -281,7 +335,10 @@ fn invocation(matches: &ArgMatches) -> Result<Box<Invocation>, Exit> {
     let given: Vec<Given> = flags.chain(positionals).collect();
     match given.iter().flat_map(|given| &given.values).find_map(misplaced_port) {
         Some(problem) => Err(Exit::usage(&problem)),
-        None => Ok(Box::new(Invocation { given })),
+        None => {
+            let takeover = matches.try_get_one(TAKEOVER).ok().flatten().copied().unwrap_or_default();
+            Ok(Box::new(Invocation { given, takeover }))
+        }
     }
 }
 

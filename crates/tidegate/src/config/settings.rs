@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::address::{AllowHosts, ListenAddr};
 use super::rate::RateLimit;
+use super::table::{HOST, PORT};
 use super::token::Token;
 use crate::net::cidr::CidrSet;
 
@@ -74,6 +75,14 @@ pub struct ServerSettings {
     pub user: Option<String>,
     /// Whether the kernel is asked to confine the process; fixed for its life (SEC-7).
     pub sandbox: bool,
+}
+
+impl ServerSettings {
+    /// Whether the only address is the default one, which sockets of a service manager take the place of (RUN-6).
+    pub fn listens_by_default(&self) -> bool {
+        let (host, port) = (HOST.default.unwrap_or_default(), PORT.default.unwrap_or_default());
+        matches!(self.listen.as_slice(), [only] if only.to_string() == format!("{host}:{port}"))
+    }
 }
 
 /// How many threads the pool may have: written `10`, or `4..32`.

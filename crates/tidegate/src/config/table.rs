@@ -141,7 +141,7 @@ table! {
     STATE { name: "state", value: "DIR", shape: Shape::Text, key: "server.state", reload: Reload::Fixed,
         help: "Folder for what survives a restart: bans [default: nothing does]" }
     CONTROL { name: "control", value: "PATH", shape: Shape::Text, key: "server.control", reload: Reload::Fixed,
-        help: "Unix socket, mode 0600, by which `tidegate bans` reaches the server [default: none]" }
+        help: "Unix socket, mode 0600, for `tidegate reload`, `bans` and --takeover [default: none]" }
 
     MAX_CONNECTIONS { name: "max-connections", value: "N", shape: Shape::Number, default: Some("10000"),
         key: "limits.max_connections", help: "Open connections in all, 0 to 1000000; 0 for no limit" }

@@ -68,6 +68,8 @@ fn run_2_defaults_are_those_of_the_contract() {
     let settings = resolve(&[], &[]).unwrap();
     let workers = std::thread::available_parallelism().unwrap().get();
     let seconds = Duration::from_secs;
+    assert!(settings.server.listens_by_default());
+    assert!(!resolve(&["-p", "8081"], &[]).unwrap().server.listens_by_default());
     let expected = Settings {
         server: ServerSettings {
             listen: vec![tcp("127.0.0.1:8080")],

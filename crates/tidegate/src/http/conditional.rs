@@ -60,14 +60,16 @@ enum Comparison {
     Weak,
 }
 
-/// Whether the list of `name` holds `etag` or is `*`. Our own tags are strong and hold no comma.
+/// Whether `name` is `*`, or a list that holds `etag`. Our own tags are strong and hold no comma, so no piece of another
+/// tag can be ours; nor is a `*` in one the lone `*` (RFC 9110 §13.1.1, §13.1.2).
 fn lists(request: &Request<'_>, name: Name, etag: &str, comparison: Comparison) -> bool {
-    request.values(name).flat_map(|value| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii).any(
-        |tag| match tag.strip_prefix(b"W/") {
+    let mut tags =
+        request.values(name).flat_map(|value| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    request.single(name) == Some(b"*")
+        || tags.any(|tag| match tag.strip_prefix(b"W/") {
             Some(weak) => comparison == Comparison::Weak && weak == etag.as_bytes(),
-            None => tag == etag.as_bytes() || tag == b"*",
-        },
-    )
+            None => tag == etag.as_bytes(),
+        })
 }
 
 /// A date field; one that is repeated or no HTTP date is ignored (RFC 9110 §13.1.3).
@@ -117,6 +119,8 @@ mod tests {
             (format!("If-None-Match: \"x\"\r\nIf-None-Match: {TAG}\r\n"), NotModified),
             ("If-None-Match: *\r\n".into(), NotModified),
             ("If-None-Match: \"x\"\r\n".into(), Proceed),
+            ("If-None-Match: \"a,*,b\"\r\n".into(), Proceed),
+            ("If-Match: \"a,*,b\"\r\n".into(), Failed),
             (format!("If-None-Match: \"x\"\r\nIf-Modified-Since: {NEWER}\r\n"), Proceed),
             (format!("If-Modified-Since: {SAME}\r\n"), NotModified),
             (format!("If-Modified-Since: {OLDER}\r\n"), Proceed),

@@ -12,7 +12,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -49,15 +48,46 @@ pub struct Bound {
     pub at: ListenAddr,
 }
 
-/// Binds `addr` once per worker; element `i` belongs to worker `i`.
+impl Bound {
+    /// The same socket, for another worker or another process: both accept from one queue.
+    ///
+    /// # Errors
+    /// `EMFILE` or `ENFILE`.
+    pub fn duplicate(&self) -> io::Result<Self> {
+        Ok(Self { socket: self.socket.try_clone()?, at: self.at.clone() })
+    }
+}
+
+impl From<Bound> for OwnedFd {
+    fn from(bound: Bound) -> Self {
+        bound.socket.into()
+    }
+}
+
+/// Binds `addr`: a TCP address once per worker, a unix path once for all.
 ///
 /// # Errors
 /// The bind error, `AddrInUse` among them.
 pub fn bind(addr: &ListenAddr, workers: usize, backlog: i32) -> io::Result<Vec<Bound>> {
     match addr {
         ListenAddr::Tcp(addr) => bind_tcp(*addr, workers, backlog),
-        ListenAddr::Unix(path) => bind_unix(path, workers, backlog),
+        ListenAddr::Unix(path) => Ok(vec![bind_unix(path, backlog)?]),
     }
+}
+
+/// Makes a listening socket at `at` that somebody else bound one of ours; without a backlog it keeps its own.
+///
+/// # Errors
+/// Whatever the system says to an option.
+pub(super) fn adopted(socket: Socket, at: ListenAddr, backlog: Option<i32>) -> io::Result<Bound> {
+    if let ListenAddr::Tcp(_) = at {
+        set_options(&socket)?;
+    }
+    if let Some(backlog) = backlog {
+        socket.listen(backlog)?;
+    }
+    socket.set_nonblocking(true)?;
+    Ok(Bound { socket, at })
 }
 
 fn bind_tcp(addr: SocketAddr, workers: usize, backlog: i32) -> io::Result<Vec<Bound>> {
@@ -79,45 +109,41 @@ fn bind_tcp(addr: SocketAddr, workers: usize, backlog: i32) -> io::Result<Vec<Bo
 fn tcp_socket(addr: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
-    // Accepted sockets inherit it on Linux: no system call per connection.
-    socket.set_tcp_nodelay(true)?;
-    // A connection wakes us with its first byte, which mostly comes at once; one that stays silent does so after a
-    // second (man 7 tcp, TCP_DEFER_ACCEPT).
-    sys::defer_accept(&socket, DEFER_ACCEPT)?;
-    // Inherited too: what a peer does not take must not fill the kernel's memory.
-    sys::keep_unsent_below(&socket, UNSENT)?;
     if addr.is_ipv6() {
         socket.set_only_v6(true)?;
     }
+    set_options(&socket)?;
     Ok(socket)
+}
+
+/// What accepted sockets inherit on Linux, so that it costs no system call for each.
+fn set_options(listener: &Socket) -> io::Result<()> {
+    listener.set_tcp_nodelay(true)?;
+    // A connection wakes us with its first byte, which mostly comes at once; one that stays silent does so after a
+    // second (man 7 tcp, TCP_DEFER_ACCEPT).
+    sys::defer_accept(listener, DEFER_ACCEPT)?;
+    // What a peer does not take must not fill the kernel's memory.
+    sys::keep_unsent_below(listener, UNSENT)
 }
 
 /// A unix socket that only its owner may connect to, in the place of one that nobody listens on.
 ///
 /// # Errors
 /// The bind error, `AddrInUse` among them.
-pub fn bind_private(path: &Path) -> io::Result<UnixListener> {
+pub fn bind_private(path: &Path) -> io::Result<Bound> {
     remove_dead_socket(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
     // Nobody can connect before `listen`: there is no moment in which it is open to all.
     std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
-    socket.listen(PRIVATE_BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(OwnedFd::from(socket).into())
+    listening(socket, ListenAddr::Unix(path.to_owned()), PRIVATE_BACKLOG)
 }
 
-fn bind_unix(path: &Path, workers: usize, backlog: i32) -> io::Result<Vec<Bound>> {
+fn bind_unix(path: &Path, backlog: i32) -> io::Result<Bound> {
     remove_dead_socket(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
-    let first = listening(socket, ListenAddr::Unix(path.to_owned()), backlog)?;
-    let mut bound = Vec::with_capacity(workers);
-    for _ in 1..workers {
-        bound.push(Bound { socket: first.socket.try_clone()?, at: first.at.clone() });
-    }
-    bound.push(first);
-    Ok(bound)
+    listening(socket, ListenAddr::Unix(path.to_owned()), backlog)
 }
 
 /// A socket file that nobody listens on is a leftover of a crash; one that answers in any other way than by a
@@ -205,37 +231,53 @@ fn accept(socket: &OwnedFd) -> rustix::io::Result<(Transport, Peer)> {
     Ok((Transport::new(accepted), peer))
 }
 
-/// Removes the files of unix listeners when the server ends, unless a successor has put its own there.
+/// Removes the files of unix listeners when the server ends, unless a successor has put its own there, or has taken
+/// these.
 #[derive(Debug, Default)]
-pub struct SocketFiles(Vec<(PathBuf, FileId)>);
+pub struct SocketFiles {
+    ours: Vec<(PathBuf, FileId)>,
+    /// Still the server's that runs, until we take its place.
+    handed: Vec<(PathBuf, FileId)>,
+}
 
 /// Device and inode.
 type FileId = (u64, u64);
 
 impl SocketFiles {
-    /// Remembers the file of `at`, if it has one.
+    /// Remembers the file of `at`, if it has one, as ours.
     pub fn remember(&mut self, at: &ListenAddr) {
-        if let ListenAddr::Unix(path) = at {
-            self.remember_path(path);
-        }
+        self.ours.extend(file_of(at));
     }
 
-    /// Remembers the socket at `path`.
-    pub fn remember_path(&mut self, path: &Path) {
-        if let Some(id) = file_id(path) {
-            self.0.push((path.to_owned(), id));
-        }
+    /// Remembers the file of `at`, if it has one, as that of the server which hands it over.
+    pub fn remember_handed(&mut self, at: &ListenAddr) {
+        self.handed.extend(file_of(at));
+    }
+
+    /// All are ours: the other server has gone.
+    pub fn take_over(&mut self) {
+        self.ours.append(&mut self.handed);
+    }
+
+    /// Leaves them to a successor.
+    pub fn leave(&mut self) {
+        self.ours.clear();
     }
 }
 
 impl Drop for SocketFiles {
     fn drop(&mut self) {
-        for (path, id) in &self.0 {
+        for (path, id) in &self.ours {
             if file_id(path) == Some(*id) {
                 let _ = std::fs::remove_file(path);
             }
         }
     }
+}
+
+fn file_of(at: &ListenAddr) -> Option<(PathBuf, FileId)> {
+    let ListenAddr::Unix(path) = at else { return None };
+    Some((path.clone(), file_id(path)?))
 }
 
 fn file_id(path: &Path) -> Option<FileId> {

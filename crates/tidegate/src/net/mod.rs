@@ -1,9 +1,11 @@
 //! The network's edge: listening sockets, byte pipes, and the few raw system calls.
 //!
-//! `cidr` networks by their text · `listener` binds · `transport` moves bytes of one accepted connection · `sys` is the
-//! only place where `unsafe` may stand.
+//! `cidr` networks by their text · `listener` binds · `inherited` are sockets that others bound, `handover` passes them
+//! on · `transport` moves bytes of one accepted connection · `sys` is the only place where `unsafe` may stand.
 
 pub mod cidr;
+pub mod handover;
+pub mod inherited;
 pub mod listener;
 pub mod sys;
 pub mod transport;

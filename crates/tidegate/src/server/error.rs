@@ -21,6 +21,12 @@ pub enum StartError {
     /// An address cannot be bound for another reason.
     #[error("cannot listen on {0}: {1}")]
     Listen(ListenAddr, io::Error),
+    /// What a service manager left open cannot be served.
+    #[error("cannot take over the sockets of the service manager: {0}")]
+    Inherited(String),
+    /// The server that runs does not let itself be replaced.
+    #[error("--takeover {}: {}", .0.display(), .1)]
+    Takeover(PathBuf, String),
     /// A log file cannot be opened.
     #[error("cannot open the log: {0}")]
     Log(io::Error),

@@ -1,38 +1,52 @@
-//! Everything that the server listens on, bound before anything else is done.
+//! Everything that the server listens on: bound before anything else is done, or inherited, and shared out among the
+//! workers.
 
 use std::io;
-use std::os::unix::net::UnixListener;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use super::StartError;
+use super::takeover::Predecessor;
 use crate::config::{ListenAddr, Settings};
-use crate::net::listener::{self, SocketFiles};
+use crate::net::inherited::{self, Inherited};
+use crate::net::listener::{self, Bound, SocketFiles};
 use crate::worker::Entrance;
 
-/// The bound sockets.
+/// The listening sockets.
 pub(super) struct Listeners {
-    /// For each address a list with one socket per worker.
+    /// The sockets of each address: for TCP mostly one for each worker.
     pub(super) entrances: Vec<Vec<Entrance>>,
-    /// Where `tidegate bans` comes in.
-    pub(super) control: Option<UnixListener>,
+    /// Where the operator's commands come in.
+    pub(super) control: Option<Bound>,
     /// Those that have a file, which goes with them.
     pub(super) files: SocketFiles,
 }
 
 impl Listeners {
-    /// Binds all addresses of `settings`, or none.
-    pub(super) fn bind(settings: &Settings) -> Result<Self, StartError> {
-        let mut files = SocketFiles::default();
+    /// Binds all addresses of `settings`, or none. What a service manager left for us, or what the server before hands
+    /// over, is taken instead of being bound.
+    pub(super) fn open(
+        settings: &Settings,
+        predecessor: Option<&mut Predecessor>,
+    ) -> Result<Self, StartError> {
+        let server = &settings.server;
+        let mut stock = Stock {
+            left: inherited::from_service_manager().map_err(StartError::Inherited)?,
+            handed: predecessor.map_or(Ok(Vec::new()), Predecessor::listeners)?,
+            files: SocketFiles::default(),
+            workers: server.workers,
+            backlog: server.backlog,
+        };
+        // A service manager's sockets stand for the default address, but not for one that somebody asked for.
+        let by_default = server.listens_by_default() && !stock.left.is_empty();
         let mut entrances = Vec::new();
-        let public = settings.server.listen.iter().map(|addr| (addr, false));
-        for (addr, backstage) in public.chain(settings.admin.listen.iter().map(|addr| (addr, true))) {
-            let bound = listener::bind(addr, settings.server.workers, settings.server.backlog);
-            let bound = bound.map_err(|error| refused(addr, error))?;
-            entrances.push(bound.into_iter().map(|bound| Entrance { bound, backstage }).collect());
-            files.remember(addr);
+        let public = server.listen.iter().filter(|_| !by_default).map(|addr| (addr, false));
+        for (addr, backstage) in settings.admin.listen.iter().map(|addr| (addr, true)).chain(public) {
+            entrances.push(stock.entrances(addr, backstage)?);
         }
-        let control = settings.server.control.as_ref().map(|path| bind_control(path, &mut files));
-        Ok(Self { entrances, control: control.transpose()?, files })
+        let control = server.control.as_ref().map(|path| stock.control(path)).transpose()?;
+        entrances.extend(stock.rest()?);
+        Ok(Self { entrances, control, files: stock.files })
     }
 
     /// Where clients find the server, and where operators do if that is elsewhere; with the real ports.
@@ -42,23 +56,100 @@ impl Listeners {
         (public.collect(), firsts().find(|first| first.backstage).map(|first| first.bound.at.clone()))
     }
 
-    /// The sockets of each of `workers`.
-    pub(super) fn shares(entrances: Vec<Vec<Entrance>>, workers: usize) -> Vec<Vec<Entrance>> {
+    /// Duplicates of all, for a successor, where one could ask for them.
+    pub(super) fn duplicates(&self) -> io::Result<Vec<OwnedFd>> {
+        let all = || self.entrances.iter().flatten().map(|entrance| &entrance.bound).chain(&self.control);
+        let bound = self.control.iter().flat_map(|_| all());
+        bound.map(|bound| bound.duplicate().map(Into::into)).collect()
+    }
+
+    /// The sockets of each of `workers`. Of each address every worker has one, and no socket is without a worker:
+    /// where the numbers differ, some share one or have several.
+    pub(super) fn shares(entrances: Vec<Vec<Entrance>>, workers: usize) -> io::Result<Vec<Vec<Entrance>>> {
         let mut shares: Vec<Vec<Entrance>> = (0..workers).map(|_| Vec::new()).collect();
-        for bound in entrances {
-            for (share, socket) in shares.iter_mut().zip(bound) {
-                share.push(socket);
+        for sockets in entrances {
+            let lacking = workers.saturating_sub(sockets.len());
+            let shared = sockets.iter().cycle().take(lacking).map(Entrance::duplicate);
+            let shared = shared.collect::<io::Result<Vec<_>>>()?;
+            for (number, socket) in sockets.into_iter().chain(shared).enumerate() {
+                if let Some(share) = shares.get_mut(number % workers) {
+                    share.push(socket);
+                }
             }
         }
-        shares
+        Ok(shares)
     }
 }
 
-fn bind_control(path: &Path, files: &mut SocketFiles) -> Result<UnixListener, StartError> {
-    let addr = ListenAddr::Unix(path.to_owned());
-    let bound = listener::bind_private(path).map_err(|error| StartError::Control(path.to_owned(), error))?;
-    files.remember(&addr);
-    Ok(bound)
+/// What there is already, and how to make what is missing.
+struct Stock {
+    /// By a service manager.
+    left: Vec<Inherited>,
+    /// By the server that ran before.
+    handed: Vec<Inherited>,
+    files: SocketFiles,
+    workers: usize,
+    backlog: i32,
+}
+
+impl Stock {
+    /// The sockets for `addr`.
+    fn entrances(&mut self, addr: &ListenAddr, backstage: bool) -> Result<Vec<Entrance>, StartError> {
+        let left = take(&mut self.left, addr);
+        if !left.is_empty() {
+            return adopt(left, None)
+                .map(|bound| entrances(bound, backstage, true))
+                .map_err(|error| refused(addr, error));
+        }
+        let handed = take(&mut self.handed, addr);
+        let bound = if handed.is_empty() {
+            listener::bind(addr, self.workers, self.backlog).inspect(|_| self.files.remember(addr))
+        } else {
+            self.files.remember_handed(addr);
+            adopt(handed, Some(self.backlog))
+        };
+        Ok(entrances(bound.map_err(|error| refused(addr, error))?, backstage, false))
+    }
+
+    /// The socket at `path` for the operator's commands.
+    fn control(&mut self, path: &Path) -> Result<Bound, StartError> {
+        let addr = ListenAddr::Unix(path.to_owned());
+        let bound = match take(&mut self.handed, &addr).pop() {
+            None => listener::bind_private(path).inspect(|_| self.files.remember(&addr)),
+            Some(socket) => {
+                self.files.remember_handed(&addr);
+                socket.adopt(None)
+            }
+        };
+        bound.map_err(|error| StartError::Control(path.to_owned(), error))
+    }
+
+    /// What the service manager left beyond what was asked for: it is served too.
+    fn rest(&mut self) -> Result<Vec<Vec<Entrance>>, StartError> {
+        let mut rest = Vec::new();
+        while let Some(first) = self.left.first() {
+            let at = first.at.clone();
+            rest.push(self.entrances(&at, false)?);
+        }
+        Ok(rest)
+    }
+}
+
+/// Takes the sockets of one address out of `stock`: those that `wanted` means.
+fn take(stock: &mut Vec<Inherited>, wanted: &ListenAddr) -> Vec<Inherited> {
+    let Some(at) = stock.iter().find(|socket| socket.answers_to(wanted)).map(|socket| socket.at.clone())
+    else {
+        return Vec::new();
+    };
+    stock.extract_if(.., |socket| socket.at == at).collect()
+}
+
+fn adopt(sockets: Vec<Inherited>, backlog: Option<i32>) -> io::Result<Vec<Bound>> {
+    sockets.into_iter().map(|socket| socket.adopt(backlog)).collect()
+}
+
+fn entrances(bound: Vec<Bound>, backstage: bool, outlives: bool) -> Vec<Entrance> {
+    bound.into_iter().map(|bound| Entrance { bound, backstage, outlives }).collect()
 }
 
 fn refused(addr: &ListenAddr, error: io::Error) -> StartError {

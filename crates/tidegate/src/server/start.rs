@@ -1,13 +1,17 @@
 //! The start of a server: everything, or nothing.
 
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use super::listeners::Listeners;
+use super::notify::Notifier;
 use super::state::State;
+use super::takeover::Predecessor;
 use super::{Server, StartError, capacity, places};
-use crate::config::{Invocation, Settings};
+use crate::config::{Invocation, ListenAddr, LogSettings, Settings};
 use crate::conn::send_file::copied_end;
 use crate::greeting::{self, Scene};
 use crate::handlers::files::codings::Codings;
@@ -16,6 +20,7 @@ use crate::handlers::overview::{Overview, Parts};
 use crate::limits::{Admission, Budget, Ledger};
 use crate::net::sys;
 use crate::pool::Pool;
+use crate::sandbox::Confined;
 use crate::site::Services;
 use crate::sync::Mutex;
 use crate::telemetry::Notes;
@@ -28,10 +33,16 @@ impl Server {
     ///
     /// # Errors
     /// [`StartError`].
-    pub fn start(invocation: Invocation, mut settings: Settings) -> Result<Self, StartError> {
+    pub(super) fn start(
+        invocation: Invocation,
+        mut settings: Settings,
+        predecessor: Option<&mut Predecessor>,
+    ) -> Result<Self, StartError> {
         let started = Instant::now();
-        let listeners = Listeners::bind(&settings)?;
+        let listeners = Listeners::open(&settings, predecessor)?;
         let (at, backstage) = listeners.places();
+        let duplicates = listeners.duplicates()?;
+        let notifier = Notifier::find();
         sys::set_up_memory();
         let descriptors = sys::raise_file_limit();
         // All three read what lies beyond the sandbox: the cache counts the cores.
@@ -44,9 +55,7 @@ impl Server {
         let state = State::of(&settings, &ledger)?;
         let confined = places::keep(&invocation, &mut settings, &store)?;
         // From here on there are threads.
-        let (writer, log_thread) = LogWriter::start(&settings.log).map_err(StartError::Log)?;
-        logging::install(&writer, &settings.log);
-        std::panic::set_hook(Box::new(|panic| log::error!("{panic}")));
+        let (writer, log_thread) = start_log(&settings.log)?;
         state.iter().for_each(State::tell);
         let cap = capacity::connections(&settings, descriptors);
         let store = store.inspect_err(|why| log::warn!("uploads are refused: {why}")).ok();
@@ -57,7 +66,7 @@ impl Server {
             board: Notes::board(&notes),
             pool: Pool::start(settings.server.threads, settings.server.queue)?,
             admission: Admission::new(cap),
-            ledger: Arc::clone(&ledger),
+            ledger,
             budget: Budget::new(),
             writer: writer.clone(),
             process: Mutex::new(process),
@@ -70,7 +79,7 @@ impl Server {
             store,
             stored: stored.map(Arc::new),
             budget: parts.budget.clone(),
-            ledger,
+            ledger: Arc::clone(&parts.ledger),
             draining: parts.draining.clone(),
             overview: Arc::new(Overview::new(parts, Arc::clone(&settings))),
             room: capacity::remembered(descriptors, cap, settings.server.workers),
@@ -89,17 +98,24 @@ impl Server {
             log_thread,
             started,
             descriptors,
+            at,
             state,
             control,
-            _socket_files: files,
+            duplicates,
+            handed_on: Rc::default(),
+            notifier,
+            socket_files: files,
         };
         server.start_workers(entrances, notes, capacity::courtesy(descriptors, cap))?;
         capacity::spare(&server.services.root)?;
-        let uploads = server.services.store.is_some();
-        let scene =
-            Scene { at: &at, backstage: backstage.as_ref(), uploads, confined: &confined, cap, descriptors };
-        greeting::greet(&server.settings, &scene);
+        server.greet(backstage.as_ref(), &confined, cap);
         Ok(server)
+    }
+
+    fn greet(&self, backstage: Option<&ListenAddr>, confined: &Confined, cap: usize) {
+        let uploads = self.services.store.is_some();
+        let scene = Scene { at: &self.at, backstage, uploads, confined, cap, descriptors: self.descriptors };
+        greeting::greet(&self.settings, &scene);
     }
 
     fn start_workers(
@@ -109,7 +125,7 @@ impl Server {
         courtesy: usize,
     ) -> io::Result<()> {
         let workers = self.settings.server.workers;
-        let shares = Listeners::shares(entrances, workers);
+        let shares = Listeners::shares(entrances, workers)?;
         for (number, (entrances, notes)) in shares.into_iter().zip(notes).enumerate() {
             self.workers.push(Worker::start(Start {
                 number,
@@ -125,4 +141,12 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// Starts the log, where panics are told too.
+fn start_log(settings: &LogSettings) -> Result<(LogWriter, JoinHandle<()>), StartError> {
+    let (writer, thread) = LogWriter::start(settings).map_err(StartError::Log)?;
+    logging::install(&writer, settings);
+    std::panic::set_hook(Box::new(|panic| log::error!("{panic}")));
+    Ok((writer, thread))
 }

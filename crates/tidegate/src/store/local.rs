@@ -10,6 +10,7 @@
 //! "fsyncgate"), so the store takes no more until it is restarted. (A full disk is no such doubt: it costs that
 //! upload alone.)
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -93,7 +94,7 @@ impl LocalStore {
     /// # Errors
     /// When the folder can be neither opened nor created, or not written to.
     pub fn open(folder: &Path, quota: Option<u64>) -> io::Result<Self> {
-        std::fs::create_dir_all(folder)?;
+        create_durably(folder)?;
         let folder =
             rustix::fs::open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         rustix::fs::accessat(
@@ -315,6 +316,17 @@ fn link_unnamed(file: &OwnedFd, folder: BorrowedFd<'_>, name: &str) -> rustix::i
 }
 
 /// Errors by which a file system says that it has no unnamed files or cannot link them.
+/// Makes `folder` where it is missing, and each folder above it; a file in it is only as durable as their names.
+fn create_durably(folder: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = folder.ancestors().take_while(|above| !above.exists()).collect();
+    std::fs::create_dir_all(folder)?;
+    for made in missing.into_iter().filter(|made| !made.as_os_str().is_empty()) {
+        let above = made.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(above)?.sync_all()?;
+    }
+    Ok(())
+}
+
 fn is_unsupported(error: &io::Error) -> bool {
     let unsupported = [Errno::OPNOTSUPP, Errno::ISDIR, Errno::INVAL, Errno::XDEV, Errno::NOENT];
     unsupported.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))

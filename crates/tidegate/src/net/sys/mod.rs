@@ -2,9 +2,10 @@
 
 use std::io;
 use std::ops::Range;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -141,6 +142,37 @@ fn set_tcp_option(socket: impl AsFd, option: libc::c_int, value: libc::c_int) ->
         )
     };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The first descriptors after standard error, as many as a service manager says that it left open for this process
+/// (sd_listen_fds(3)); to the second who asks, none.
+///
+/// # Errors
+/// Where one of them is no socket that listens: then none is taken.
+pub fn left_open(count: u16) -> io::Result<Vec<OwnedFd>> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    /// `SD_LISTEN_FDS_START`.
+    const FIRST: RawFd = 3;
+    if TAKEN.swap(true, Ordering::Relaxed) {
+        return Ok(Vec::new());
+    }
+    let numbers = FIRST..FIRST + RawFd::from(count);
+    for number in numbers.clone() {
+        // SAFETY: the descriptor is only looked at, here, and `getsockopt` may be called with any number.
+        #[allow(unsafe_code)]
+        let listens = rustix::net::sockopt::socket_acceptconn(unsafe { BorrowedFd::borrow_raw(number) });
+        if !listens? {
+            return Err(io::Error::other(format!("descriptor {number} does not listen")));
+        }
+    }
+    // SAFETY: each is open, for it listens, and nobody else in this process owns it: it listened before anything here
+    // did, since sockets of our own come later, and this place is passed once.
+    #[allow(unsafe_code)]
+    let owned: Vec<OwnedFd> = numbers.map(|number| unsafe { OwnedFd::from_raw_fd(number) }).collect();
+    for descriptor in &owned {
+        rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::CLOEXEC)?;
+    }
+    Ok(owned)
 }
 
 /// Lets the event loop of this thread watch `socket`.

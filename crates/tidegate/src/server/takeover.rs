@@ -1,0 +1,146 @@
+//! An upgrade without a refused connection (`--takeover`): a new server asks the one that runs for its listening
+//! sockets, by its control socket, and the old one ends when the new one accepts.
+//!
+//! ```text
+//! new                                  old
+//!  takeover⏎        ──────────────►    writes its bans
+//!                   ◄──────────────    ok ⏎ with all listening sockets; goes on accepting
+//!  starts, accepts
+//!  ready⏎           ──────────────►    ok⏎; leaves the queues to the new one, and drains
+//! ```
+//! A new one that fails before it is ready closes the connection, and the old one goes on as if nothing had been. One
+//! that is not ready in time is told so. Where the old one ends meanwhile, the new one has the sockets.
+
+use std::cell::Cell;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream as Blocking;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::StartError;
+use super::control::Wish;
+use crate::config::{Invocation, Settings};
+use crate::net::handover;
+use crate::net::inherited::Inherited;
+
+/// What the new server asks.
+pub(super) const ASK: &str = "takeover";
+/// What it says when it accepts.
+const READY: &[u8] = b"ready\n";
+/// The old server's yes to that.
+const GO: &[u8] = b"ok\n";
+
+/// How long a new server may take to start: it opens folders, counts what is kept there, and starts threads.
+const STARTING: Duration = Duration::from_secs(60);
+/// How long the old one may take to answer: it writes its bans to the disk.
+const ANSWERING: Duration = Duration::from_secs(10);
+
+/// The server that runs, as the new one sees it.
+#[derive(Debug)]
+pub(super) struct Predecessor {
+    stream: Blocking,
+    at: PathBuf,
+}
+
+impl Predecessor {
+    /// The server that is to be replaced, where `--takeover` asks for it.
+    pub(super) fn of(invocation: &Invocation, settings: &Settings) -> Result<Option<Self>, StartError> {
+        let control = settings.server.control.as_deref();
+        control.filter(|_| invocation.takeover).map(Self::find).transpose()
+    }
+
+    fn find(path: &Path) -> Result<Self, StartError> {
+        let connect = || -> io::Result<Blocking> {
+            let stream = Blocking::connect(path)?;
+            stream.set_read_timeout(Some(ANSWERING))?;
+            stream.set_write_timeout(Some(ANSWERING))?;
+            Ok(stream)
+        };
+        let stream = connect().map_err(|error| refused(path, format!("no server answers there: {error}")))?;
+        Ok(Self { stream, at: path.to_owned() })
+    }
+
+    /// Takes its listening sockets. It goes on accepting from them.
+    pub(super) fn listeners(&mut self) -> Result<Vec<Inherited>, StartError> {
+        let take = |stream: &mut Blocking| -> io::Result<Vec<Inherited>> {
+            writeln!(stream, "{ASK}")?;
+            handover::receive(stream)?.into_iter().map(Inherited::new).collect()
+        };
+        take(&mut self.stream).map_err(|error| refused(&self.at, error.to_string()))
+    }
+
+    /// Tells it that it may go, for this server accepts.
+    pub(super) fn relieve(mut self) -> Result<(), StartError> {
+        let mut answer = Vec::new();
+        let mut tell = || {
+            self.stream.write_all(READY)?;
+            (&self.stream).take(256).read_to_end(&mut answer)
+        };
+        match tell() {
+            Ok(_) if answer == GO => Ok(()),
+            Ok(0) | Err(_) => {
+                log::warn!("the server before gave no answer, as one that has ended");
+                Ok(())
+            }
+            Ok(_) => Err(refused(&self.at, String::from_utf8_lossy(&answer).trim().to_owned())),
+        }
+    }
+}
+
+fn refused(path: &Path, why: String) -> StartError {
+    StartError::Takeover(path.to_owned(), why)
+}
+
+/// The old server's part: gives `successor` the listening sockets, and makes way when it is ready.
+pub(super) async fn make_way(
+    mut successor: UnixStream,
+    wishes: &mpsc::Sender<Wish>,
+    handed_on: &Cell<bool>,
+) -> io::Result<()> {
+    if handed_on.get() {
+        return say(&mut successor, "error: another new server is taking over\n").await;
+    }
+    let (reply, answer) = oneshot::channel();
+    let _ = wishes.send(Wish::Listeners(reply)).await;
+    let sockets = match answer.await {
+        Ok(Ok(sockets)) => sockets,
+        Ok(Err(error)) => return say(&mut successor, &format!("error: {error}\n")).await,
+        Err(_) => return say(&mut successor, "error: the server is shutting down\n").await,
+    };
+    let pid = successor.peer_cred().ok().and_then(|who| who.pid());
+    log::info!("a new server{} takes over: it has the listening sockets", process(pid));
+    handed_on.set(true);
+    let sent = handover::send(&successor, &sockets).await;
+    drop(sockets);
+    let said = match sent {
+        Ok(()) => timeout(STARTING, ready(&mut successor)).await,
+        Err(_) => Ok(false),
+    };
+    if said == Ok(true) && say(&mut successor, "ok\n").await.is_ok() {
+        let _ = wishes.send(Wish::MakeWay { pid }).await;
+        return Ok(());
+    }
+    handed_on.set(false);
+    log::error!("the new server{} did not start; this one goes on", process(pid));
+    say(&mut successor, "error: too late, the server before goes on\n").await
+}
+
+/// Whether the new server says so; `false` when it has gone.
+async fn ready(successor: &mut UnixStream) -> bool {
+    let mut said = [0; READY.len()];
+    successor.read_exact(&mut said).await.is_ok() && said == READY
+}
+
+async fn say(successor: &mut UnixStream, line: &str) -> io::Result<()> {
+    successor.write_all(line.as_bytes()).await?;
+    successor.shutdown().await
+}
+
+fn process(pid: Option<i32>) -> String {
+    pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+}
