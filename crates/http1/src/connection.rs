@@ -143,6 +143,12 @@ impl Connection {
         matches!(self.reading, Reading::Finished)
     }
 
+    /// Whether the client waits to be asked before it sends the body.
+    #[must_use]
+    pub const fn holds_back(&self) -> bool {
+        self.request.holds_back
+    }
+
     /// Asks for the body: writes `100 Continue`, once, to a client that waits for it, and nothing otherwise.
     ///
     /// A client that already sends needs no asking (RFC 9110 §10.1.1).

@@ -165,7 +165,10 @@ impl Sealed {
         let fd = rustix::fs::memfd_create("tidegate", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         let mut written = 0;
         while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
-            written += rustix::io::write(&fd, rest)?;
+            match rustix::io::write(&fd, rest)? {
+                0 => return Err(Errno::IO),
+                more => written += more,
+            }
         }
         rustix::fs::fcntl_add_seals(
             &fd,

@@ -43,17 +43,10 @@ const CROWD: usize = 256;
 pub enum Order {
     /// Serve by these settings from now on.
     Reload(Arc<Settings>),
+    /// Accept from now on.
+    Open,
     /// Stop accepting, finish what was begun, then end.
-    Drain(Queue),
-}
-
-/// What becomes of connections that wait to be accepted when a worker stops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Queue {
-    /// They are served: to close the socket would reset them.
-    Serve,
-    /// A successor has the socket, and serves them.
-    Leave,
+    Drain,
 }
 
 /// A listening socket of a worker.
@@ -63,8 +56,6 @@ pub struct Entrance {
     pub bound: Bound,
     /// Whether it leads to the pages for operators alone.
     pub backstage: bool,
-    /// Whether a service manager keeps it open when this process has ended.
-    pub outlives: bool,
 }
 
 impl Entrance {
@@ -73,7 +64,7 @@ impl Entrance {
     /// # Errors
     /// `EMFILE` or `ENFILE`.
     pub fn duplicate(&self) -> io::Result<Self> {
-        Ok(Self { bound: self.bound.duplicate()?, ..*self })
+        Ok(Self { bound: self.bound.duplicate()?, backstage: self.backstage })
     }
 }
 
@@ -107,7 +98,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts the thread `worker-N`, and waits until it accepts.
+    /// Starts the thread `worker-N`, and waits until it could accept; it does once it is ordered to open.
     ///
     /// # Errors
     /// When the system refuses a thread, an event loop, or a descriptor.
@@ -147,28 +138,32 @@ async fn run(
     let site = Site::new(&settings, &services, recorder.tally());
     let local = Rc::new(Local::new(site, Clock::new(epoch), recorder));
     local.site().files.pages().read(local.clock.now());
-    let (drain, draining) = watch::channel(None);
-    let mut accepting = Vec::new();
+    let (drain, draining) = watch::channel(false);
     let (backlog, backlogs) = watch::channel(settings.server.backlog);
-    for Entrance { bound, backstage, outlives } in entrances {
+    let mut doors = Vec::new();
+    for Entrance { bound, backstage } in entrances {
         let listener = Listener::attach(bound)?;
         let inside = Inside { local: Rc::clone(&local), admission: admission.clone(), courtesy, backstage };
-        let door = Door { listener, outlives, inside };
-        accepting.push(spawn_local(door.accept_until(draining.clone(), backlogs.clone())));
+        doors.push(Door { listener, inside });
     }
     spawn_local(tick(Rc::clone(&local)));
     let _ = ready.send(Ok(()));
-    let queue = loop {
-        match orders.recv().await {
-            Some(Order::Reload(settings)) => {
+    let mut accepting = Vec::new();
+    while let Some(order) = orders.recv().await {
+        match order {
+            Order::Open => accepting.extend(
+                doors
+                    .drain(..)
+                    .map(|door| spawn_local(door.accept_until(draining.clone(), backlogs.clone()))),
+            ),
+            Order::Reload(settings) => {
                 reload(&local, &settings, &services);
                 backlog.send_replace(settings.server.backlog);
             }
-            Some(Order::Drain(queue)) => break queue,
-            None => break Queue::Serve,
+            Order::Drain => break,
         }
-    };
-    drain.send_replace(Some(queue));
+    }
+    drain.send_replace(true);
     for task in accepting {
         let _ = task.await;
     }
@@ -214,8 +209,6 @@ async fn tick(local: Rc<Local>) {
 /// A listening socket of a worker and what is behind it.
 struct Door {
     listener: Listener,
-    /// Whether the socket is a service manager's: it keeps its backlog, and its queue.
-    outlives: bool,
     inside: Inside,
 }
 
@@ -228,18 +221,16 @@ struct Inside {
 }
 
 impl Door {
-    /// Accepts until told to drain; then takes in those who already wait, unless somebody else will.
-    async fn accept_until(
-        self,
-        mut draining: watch::Receiver<Option<Queue>>,
-        mut backlogs: watch::Receiver<i32>,
-    ) {
+    /// Accepts until told to drain; then takes in those who already wait, whom a close would reset.
+    async fn accept_until(self, mut draining: watch::Receiver<bool>, mut backlogs: watch::Receiver<i32>) {
         let mut trouble = Trouble::default();
+        // A socket that was handed over has the backlog of the server before.
+        backlogs.mark_changed();
         loop {
             tokio::select! {
                 biased;
-                _ = draining.wait_for(Option::is_some) => break,
-                Ok(()) = backlogs.changed(), if !self.outlives => {
+                _ = draining.wait_for(|draining| *draining) => break,
+                Ok(()) = backlogs.changed() => {
                     let backlog = *backlogs.borrow_and_update();
                     if let Err(error) = self.listener.set_backlog(backlog) {
                         log::warn!("the backlog stays as it was: {error}");
@@ -254,10 +245,7 @@ impl Door {
                 }
             }
         }
-        let Self { listener, outlives, inside } = self;
-        if outlives || *draining.borrow() == Some(Queue::Leave) {
-            return;
-        }
+        let Self { listener, inside } = self;
         let at = listener.at().clone();
         for (io, peer) in listener.last_ones() {
             inside.welcome(&at, io, peer);

@@ -1,7 +1,7 @@
 //! Requests whose answer takes more than the bytes at hand: the pool, a body, or a file. Each runs in a box of
 //! its own, so that a connection that never needs one does not pay for it.
 
-use http1::{Framing, Next};
+use http1::{BodyEvent, BodyLength, DRAIN_LIMIT, Framing, Next};
 
 use super::buffer::Buffer;
 use super::connection::{Connection, Fill, Gone};
@@ -9,7 +9,7 @@ use super::deadline::LINGER;
 use super::{receive, send_file, send_live};
 use crate::clock::Millis;
 use crate::exchange::Exchange;
-use crate::http::{Body, Reply, Request, Response};
+use crate::http::{Body, Reject, Reply, Request, Response};
 use crate::pipeline::{self, Arrival};
 use crate::site::Site;
 
@@ -72,6 +72,10 @@ impl Connection {
                 }
             }
         };
+        let response = match self.fault_of_body(site, &response, &request, &mut tail).await {
+            Some(reject) => pipeline::refuse(site, &reject, &request, arrival),
+            None => response,
+        };
         // What never ends is not waited for.
         let _active = Some(active).filter(|_| !matches!(response.body, Body::Live(_)));
         let sent = self.send(site, &response, &mut exchange).await;
@@ -80,6 +84,36 @@ impl Connection {
         let next = self.finish_request(site, &mut tail).await?;
         self.in_request = false;
         Ok((tail, next))
+    }
+
+    /// What is wrong with a chunked body that nobody reads: before an answer says that all was well, it is looked at,
+    /// for a request that is malformed has no good answer (RFC 9112 §7.1). One that is long, late or held back is not
+    /// waited for.
+    async fn fault_of_body(
+        &mut self,
+        site: &Site,
+        response: &Response,
+        request: &Request<'_>,
+        tail: &mut Buffer,
+    ) -> Option<Reject> {
+        if response.status >= 400 || request.body != BodyLength::Chunked || self.proto.holds_back() {
+            return None;
+        }
+        let mut left = DRAIN_LIMIT;
+        self.flush().await.ok()?;
+        self.slot.set(self.local.clock.now().after(LINGER));
+        while !self.proto.body_finished() {
+            let event = match self.proto.read_body(tail.unread(), &site.limits) {
+                Ok(event) => event,
+                Err(error) => return Some(Reject::from(&error)),
+            };
+            tail.consume(event.consumed());
+            left = left.checked_sub(event.consumed() as u64)?;
+            if matches!(event, BodyEvent::More { .. }) && self.fill(tail).await != Fill::Bytes {
+                return None;
+            }
+        }
+        None
     }
 
     /// Sends a response whose body may be a file.

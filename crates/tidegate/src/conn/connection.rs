@@ -45,7 +45,7 @@ pub struct Connection {
     pub(super) in_head: bool,
     /// A request is being answered, or the connection is on its way out: it is not idle.
     pub(super) in_request: bool,
-    /// The client announced that it expects no further answer.
+    /// The client announced that it expects no further answer, and got what it asked for.
     pub(super) client_closes: bool,
     /// When something last happened.
     pub(super) now: Millis,
@@ -146,6 +146,8 @@ impl Connection {
             keep_alive: &site.keep_alive_fields,
         };
         let sent = self.proto.answer(&mut self.out, &answer);
+        // Who is refused may not have meant to end here, and still be sending (H1-9).
+        self.client_closes &= response.status < 400;
         exchange.answered(response);
         if let (Some(bytes), Framing::Exact(length)) = (response.body.bytes(), sent.framing) {
             match &response.body {

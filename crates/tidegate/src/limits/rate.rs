@@ -98,7 +98,8 @@ impl RateTable {
     }
 
     /// Turns what clients owe under the rate `old` into what they owe under `new`, so that a reload gives no tokens
-    /// away and keeps no debt that the new burst does not know. Reads the whole table, some milliseconds for a million
+    /// away and keeps no debt that the new burst does not know. (A worker goes by the old rate until it is given the
+    /// new one, some milliseconds at most; a client that asks just then may win one burst by it, and no more.) Reads the whole table, some milliseconds for a million
     /// clients, one 32nd at a time; call it once, before workers are given the new rate.
     pub fn rescale(&self, old: &Rate, new: &Rate, now_nanos: u64) {
         let now = Tick::of_nanos(now_nanos);

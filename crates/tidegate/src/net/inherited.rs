@@ -48,12 +48,12 @@ impl Inherited {
         }
     }
 
-    /// Prepares it for a worker as one of ours, with this backlog; `None` keeps the one that it has.
+    /// Makes it one of ours; one that is `fixed` keeps its backlog for ever.
     ///
     /// # Errors
     /// Whatever the system says to an option.
-    pub fn adopt(self, backlog: Option<i32>) -> io::Result<Bound> {
-        listener::adopted(self.socket, self.at, backlog)
+    pub fn adopt(self, fixed: bool) -> io::Result<Bound> {
+        listener::adopted(self.socket, self.at, fixed)
     }
 }
 

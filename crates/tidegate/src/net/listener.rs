@@ -46,6 +46,8 @@ pub struct Bound {
     socket: Socket,
     /// Where it listens, with the real port when 0 was asked for.
     pub at: ListenAddr,
+    /// Whether its backlog is not ours to change: a service manager's socket has the one of its unit.
+    fixed: bool,
 }
 
 impl Bound {
@@ -54,7 +56,7 @@ impl Bound {
     /// # Errors
     /// `EMFILE` or `ENFILE`.
     pub fn duplicate(&self) -> io::Result<Self> {
-        Ok(Self { socket: self.socket.try_clone()?, at: self.at.clone() })
+        Ok(Self { socket: self.socket.try_clone()?, at: self.at.clone(), fixed: self.fixed })
     }
 }
 
@@ -75,19 +77,16 @@ pub fn bind(addr: &ListenAddr, workers: usize, backlog: i32) -> io::Result<Vec<B
     }
 }
 
-/// Makes a listening socket at `at` that somebody else bound one of ours; without a backlog it keeps its own.
+/// Makes a listening socket at `at` that somebody else bound one of ours; one that is `fixed` keeps its backlog.
 ///
 /// # Errors
 /// Whatever the system says to an option.
-pub(super) fn adopted(socket: Socket, at: ListenAddr, backlog: Option<i32>) -> io::Result<Bound> {
+pub(super) fn adopted(socket: Socket, at: ListenAddr, fixed: bool) -> io::Result<Bound> {
     if let ListenAddr::Tcp(_) = at {
         set_options(&socket)?;
     }
-    if let Some(backlog) = backlog {
-        socket.listen(backlog)?;
-    }
     socket.set_nonblocking(true)?;
-    Ok(Bound { socket, at })
+    Ok(Bound { socket, at, fixed })
 }
 
 fn bind_tcp(addr: SocketAddr, workers: usize, backlog: i32) -> io::Result<Vec<Bound>> {
@@ -168,7 +167,7 @@ fn remove_dead_socket(path: &Path) -> io::Result<()> {
 fn listening(socket: Socket, at: ListenAddr, backlog: i32) -> io::Result<Bound> {
     socket.listen(backlog)?;
     socket.set_nonblocking(true)?;
-    Ok(Bound { socket, at })
+    Ok(Bound { socket, at, fixed: false })
 }
 
 /// A listening socket attached to a worker's event loop.
@@ -176,6 +175,7 @@ fn listening(socket: Socket, at: ListenAddr, backlog: i32) -> io::Result<Bound> 
 pub struct Listener {
     socket: AsyncFd<Rc<OwnedFd>>,
     at: ListenAddr,
+    fixed: bool,
 }
 
 impl Listener {
@@ -184,7 +184,8 @@ impl Listener {
     /// # Errors
     /// When the loop's epoll refuses the descriptor.
     pub fn attach(bound: Bound) -> io::Result<Self> {
-        Ok(Self { socket: sys::watch(&Rc::new(bound.socket.into()), Interest::READABLE)?, at: bound.at })
+        let Bound { socket, at, fixed } = bound;
+        Ok(Self { socket: sys::watch(&Rc::new(socket.into()), Interest::READABLE)?, at, fixed })
     }
 
     /// Where it listens.
@@ -215,12 +216,12 @@ impl Listener {
         std::iter::from_fn(|| accept(&socket).ok()).take(LAST_ONES).collect()
     }
 
-    /// Changes the length of the accept queue (`listen(2)` may be called again on Linux).
+    /// Changes the length of the accept queue (`listen(2)` may be called again on Linux), where it is ours.
     ///
     /// # Errors
     /// `listen(2)`'s.
     pub fn set_backlog(&self, backlog: i32) -> io::Result<()> {
-        Ok(rustix::net::listen(self.socket.get_ref(), backlog)?)
+        if self.fixed { Ok(()) } else { Ok(rustix::net::listen(self.socket.get_ref(), backlog)?) }
     }
 }
 

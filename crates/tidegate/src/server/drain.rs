@@ -3,10 +3,12 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use tokio::task::JoinHandle as Task;
+
 use super::signals::Signals;
 use super::{DRAIN_DEADLINE_PASSED, Server};
 use crate::greeting;
-use crate::worker::{Order, Queue, Worker};
+use crate::worker::{Order, Worker};
 
 /// How often a draining server looks whether its workers have ended.
 const POLL: Duration = Duration::from_millis(5);
@@ -31,26 +33,29 @@ impl Server {
         // Else the port would go on taking connections that nobody accepts.
         self.duplicates.clear();
         let delay = self.settings.server.drain_delay;
-        let (why, queue) = match ending {
-            Ending::Asked(name) => (format!("{name} received"), Queue::Serve),
-            Ending::Replaced(_) => ("a new server took over".to_owned(), Queue::Leave),
+        let why = match ending {
+            Ending::Asked(name) => {
+                self.notifier.stopping();
+                format!("{name} received")
+            }
+            Ending::Replaced(pid) => {
+                // The next command is for the successor, and no balancer has to be told when it serves on.
+                self.commands.iter().for_each(Task::abort);
+                pid.into_iter().for_each(|pid| self.notifier.succeeded_by(pid));
+                return self.finish_connections("a new server took over", signals).await;
+            }
         };
-        match ending {
-            Ending::Replaced(pid) => pid.into_iter().for_each(|pid| self.notifier.succeeded_by(pid)),
-            Ending::Asked(_) => self.notifier.stopping(&why),
-        }
-        // No balancer has to be told when another process serves on.
-        if queue == Queue::Serve && !delay.is_zero() {
+        if !delay.is_zero() {
             log::info!("{why}, shutting down: /readyz says 503; accepting on for {delay:?}");
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
                 () = signals.end() => return cut_short(),
             }
         }
-        self.finish_connections(&why, queue, signals).await
+        self.finish_connections(&why, signals).await
     }
 
-    async fn finish_connections(&self, why: &str, queue: Queue, signals: &mut Signals) -> ExitCode {
+    async fn finish_connections(&self, why: &str, signals: &mut Signals) -> ExitCode {
         let patience = self.settings.server.drain;
         let connections = self.admission().connections().0;
         log::info!(
@@ -58,7 +63,7 @@ impl Server {
              once)"
         );
         for worker in &self.workers {
-            worker.order(Order::Drain(queue));
+            worker.order(Order::Drain);
         }
         let all_ended = async {
             while !self.workers.iter().all(Worker::is_finished) {

@@ -97,18 +97,17 @@ impl Stock {
     fn entrances(&mut self, addr: &ListenAddr, backstage: bool) -> Result<Vec<Entrance>, StartError> {
         let left = take(&mut self.left, addr);
         if !left.is_empty() {
-            return adopt(left, None)
-                .map(|bound| entrances(bound, backstage, true))
-                .map_err(|error| refused(addr, error));
+            let bound = adopt(left, true).map_err(|error| refused(addr, error))?;
+            return Ok(entrances(bound, backstage));
         }
         let handed = take(&mut self.handed, addr);
         let bound = if handed.is_empty() {
             listener::bind(addr, self.workers, self.backlog).inspect(|_| self.files.remember(addr))
         } else {
             self.files.remember_handed(addr);
-            adopt(handed, Some(self.backlog))
+            adopt(handed, false)
         };
-        Ok(entrances(bound.map_err(|error| refused(addr, error))?, backstage, false))
+        Ok(entrances(bound.map_err(|error| refused(addr, error))?, backstage))
     }
 
     /// The socket at `path` for the operator's commands.
@@ -118,7 +117,7 @@ impl Stock {
             None => listener::bind_private(path).inspect(|_| self.files.remember(&addr)),
             Some(socket) => {
                 self.files.remember_handed(&addr);
-                socket.adopt(None)
+                socket.adopt(true)
             }
         };
         bound.map_err(|error| StartError::Control(path.to_owned(), error))
@@ -144,12 +143,12 @@ fn take(stock: &mut Vec<Inherited>, wanted: &ListenAddr) -> Vec<Inherited> {
     stock.extract_if(.., |socket| socket.at == at).collect()
 }
 
-fn adopt(sockets: Vec<Inherited>, backlog: Option<i32>) -> io::Result<Vec<Bound>> {
-    sockets.into_iter().map(|socket| socket.adopt(backlog)).collect()
+fn adopt(sockets: Vec<Inherited>, fixed: bool) -> io::Result<Vec<Bound>> {
+    sockets.into_iter().map(|socket| socket.adopt(fixed)).collect()
 }
 
-fn entrances(bound: Vec<Bound>, backstage: bool, outlives: bool) -> Vec<Entrance> {
-    bound.into_iter().map(|bound| Entrance { bound, backstage, outlives }).collect()
+fn entrances(bound: Vec<Bound>, backstage: bool) -> Vec<Entrance> {
+    bound.into_iter().map(|bound| Entrance { bound, backstage }).collect()
 }
 
 fn refused(addr: &ListenAddr, error: io::Error) -> StartError {

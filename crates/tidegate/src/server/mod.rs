@@ -31,6 +31,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle as Task;
 use tokio::time::MissedTickBehavior;
 
 use self::control::{Control, Wish};
@@ -47,7 +48,7 @@ use crate::limits::Admission;
 use crate::net::listener::{Bound, SocketFiles};
 use crate::site::Services;
 use crate::telemetry::log::LogWriter;
-use crate::worker::Worker;
+use crate::worker::{Order, Worker};
 
 /// Exit codes (SPEC RUN-5). 0 is clean, and 2, usage or configuration, is `main`'s.
 const COULD_NOT_START: u8 = 1;
@@ -76,6 +77,8 @@ pub struct Server {
     state: Option<State>,
     /// Where operators' commands come in, until somebody listens there.
     control: Option<Bound>,
+    /// Who does.
+    commands: Option<Task<()>>,
     /// The listening sockets once more, where a successor may ask for them.
     duplicates: Vec<OwnedFd>,
     /// Whether one has them.
@@ -103,7 +106,7 @@ impl Server {
             let (wishes, wished) = mpsc::channel(WISHES);
             server.open_control(wishes.clone())?;
             predecessor.map_or(Ok(()), Predecessor::relieve)?;
-            server.socket_files.take_over();
+            server.open();
             server.notifier.ready("accepting connections");
             let code = match server.watch(&mut signals, wished).await {
                 Some(ending) => server.drain(ending, &mut signals).await,
@@ -114,6 +117,14 @@ impl Server {
         })
     }
 
+    /// Lets clients in: from here on this is the server.
+    fn open(&mut self) {
+        self.socket_files.take_over();
+        for worker in &self.workers {
+            worker.order(Order::Open);
+        }
+    }
+
     fn admission(&self) -> &Admission {
         &self.services.overview.parts.admission
     }
@@ -122,7 +133,8 @@ impl Server {
     fn open_control(&mut self, wishes: mpsc::Sender<Wish>) -> io::Result<()> {
         let Some(bound) = self.control.take() else { return Ok(()) };
         let (overview, handed_on) = (Arc::clone(&self.services.overview), Rc::clone(&self.handed_on));
-        tokio::task::spawn_local(Control { overview, wishes, handed_on }.serve(bound)?);
+        let control = Control { overview, wishes, handed_on };
+        self.commands = Some(tokio::task::spawn_local(control.serve(bound)?));
         Ok(())
     }
 

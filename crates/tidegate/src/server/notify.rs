@@ -43,8 +43,8 @@ impl Notifier {
     }
 
     /// The server ends.
-    pub(super) fn stopping(&self, status: &str) {
-        self.tell(&format!("STOPPING=1\nSTATUS={status}"));
+    pub(super) fn stopping(&self) {
+        self.tell("STOPPING=1\nSTATUS=finishing what was begun");
     }
 
     /// The service goes on, as this process.

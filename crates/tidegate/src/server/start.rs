@@ -101,6 +101,7 @@ impl Server {
             at,
             state,
             control,
+            commands: None,
             duplicates,
             handed_on: Rc::default(),
             notifier,

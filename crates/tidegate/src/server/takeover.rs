@@ -1,12 +1,13 @@
 //! An upgrade without a refused connection (`--takeover`): a new server asks the one that runs for its listening
-//! sockets, by its control socket, and the old one ends when the new one accepts.
+//! sockets, by its control socket, and the old one ends when the new one could accept.
 //!
 //! ```text
 //! new                                  old
 //!  takeover⏎        ──────────────►    writes its bans
 //!                   ◄──────────────    ok ⏎ with all listening sockets; goes on accepting
-//!  starts, accepts
-//!  ready⏎           ──────────────►    ok⏎; leaves the queues to the new one, and drains
+//!  starts
+//!  ready⏎           ──────────────►    drains
+//!  accepts          ◄──────────────    ok⏎
 //! ```
 //! A new one that fails before it is ready closes the connection, and the old one goes on as if nothing had been. One
 //! that is not ready in time is told so. Where the old one ends meanwhile, the new one has the sockets.
@@ -30,7 +31,7 @@ use crate::net::inherited::Inherited;
 
 /// What the new server asks.
 pub(super) const ASK: &str = "takeover";
-/// What it says when it accepts.
+/// What it says when it can accept.
 const READY: &[u8] = b"ready\n";
 /// The old server's yes to that.
 const GO: &[u8] = b"ok\n";
@@ -74,7 +75,7 @@ impl Predecessor {
         take(&mut self.stream).map_err(|error| refused(&self.at, error.to_string()))
     }
 
-    /// Tells it that it may go, for this server accepts.
+    /// Tells it that it may go, for this server can accept.
     pub(super) fn relieve(mut self) -> Result<(), StartError> {
         let mut answer = Vec::new();
         let mut tell = || {
@@ -102,32 +103,40 @@ pub(super) async fn make_way(
     wishes: &mpsc::Sender<Wish>,
     handed_on: &Cell<bool>,
 ) -> io::Result<()> {
-    if handed_on.get() {
+    if handed_on.replace(true) {
         return say(&mut successor, "error: another new server is taking over\n").await;
     }
+    let relieved = hand_on(&mut successor, wishes).await;
+    if !matches!(relieved, Ok(true)) {
+        handed_on.set(false);
+    }
+    relieved.map(drop)
+}
+
+/// Whether the successor is the server now.
+async fn hand_on(successor: &mut UnixStream, wishes: &mpsc::Sender<Wish>) -> io::Result<bool> {
     let (reply, answer) = oneshot::channel();
     let _ = wishes.send(Wish::Listeners(reply)).await;
     let sockets = match answer.await {
         Ok(Ok(sockets)) => sockets,
-        Ok(Err(error)) => return say(&mut successor, &format!("error: {error}\n")).await,
-        Err(_) => return say(&mut successor, "error: the server is shutting down\n").await,
+        Ok(Err(error)) => return refuse(successor, &error.to_string()).await,
+        Err(_) => return refuse(successor, "the server is shutting down").await,
     };
     let pid = successor.peer_cred().ok().and_then(|who| who.pid());
-    log::info!("a new server{} takes over: it has the listening sockets", process(pid));
-    handed_on.set(true);
-    let sent = handover::send(&successor, &sockets).await;
+    let who = pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
+    log::info!("a new server{who} takes over: it has the listening sockets");
+    handover::send(successor, &sockets).await?;
     drop(sockets);
-    let said = match sent {
-        Ok(()) => timeout(STARTING, ready(&mut successor)).await,
-        Err(_) => Ok(false),
+    let late = match timeout(STARTING, ready(successor)).await {
+        Ok(true) if say(successor, "ok\n").await.is_ok() => {
+            let _ = wishes.send(Wish::MakeWay { pid }).await;
+            return Ok(true);
+        }
+        in_time => in_time.is_err(),
     };
-    if said == Ok(true) && say(&mut successor, "ok\n").await.is_ok() {
-        let _ = wishes.send(Wish::MakeWay { pid }).await;
-        return Ok(());
-    }
-    handed_on.set(false);
-    log::error!("the new server{} did not start; this one goes on", process(pid));
-    say(&mut successor, "error: too late, the server before goes on\n").await
+    let why = if late { "is not ready in time" } else { "did not start" };
+    log::error!("the new server{who} {why}; this one goes on");
+    refuse(successor, "too late, the server before goes on").await
 }
 
 /// Whether the new server says so; `false` when it has gone.
@@ -141,6 +150,6 @@ async fn say(successor: &mut UnixStream, line: &str) -> io::Result<()> {
     successor.shutdown().await
 }
 
-fn process(pid: Option<i32>) -> String {
-    pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+async fn refuse(successor: &mut UnixStream, why: &str) -> io::Result<bool> {
+    say(successor, &format!("error: {why}\n")).await.map(|()| false)
 }

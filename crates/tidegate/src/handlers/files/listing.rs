@@ -18,6 +18,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{AtFlags, Dir, FileType, OFlags, Statx, StatxFlags};
+use rustix::io::Errno;
 
 pub use self::json::to_json;
 pub use self::order::{Key, Order};
@@ -142,7 +143,7 @@ pub fn read(root: BorrowedFd<'_>, name: &str, hide: impl Fn(&str) -> bool) -> ru
             && is_servable(entry)
             && !hide(entry)
         {
-            listing.entries.extend(look(root, folder.as_fd(), name, entry));
+            listing.entries.extend(look(root, folder.as_fd(), name, entry)?);
         }
     }
     Ok(listing)
@@ -153,15 +154,49 @@ fn is_servable(name: &str) -> bool {
     !name.starts_with('.') && !name.contains('\\')
 }
 
-/// The entry `name` of `folder`, which is `above` beneath the root; `None` where it cannot be fetched.
-fn look(root: BorrowedFd<'_>, folder: BorrowedFd<'_>, above: &str, name: &str) -> Option<Entry> {
-    // Only a link can lead anywhere else, so only a link is resolved from the root.
-    let mut stat = inspect(folder, name).ok()?;
-    if kind_of(&stat) == FileType::Symlink {
-        let target = open_beneath(root, &format!("{above}{name}"), OFlags::PATH, Effort::Blocking).ok()?;
-        stat = inspect(target.as_fd(), "").ok()?;
+/// The entry `name` of `folder`, which is `above` beneath the root; `None` where visitors cannot fetch it: it has gone, or
+/// leads nowhere, or out of the root, or may not be looked at.
+///
+/// # Errors
+/// Where it is not known what it is: a list that left it out would lie.
+fn look(
+    root: BorrowedFd<'_>,
+    folder: BorrowedFd<'_>,
+    above: &str,
+    name: &str,
+) -> rustix::io::Result<Option<Entry>> {
+    match stat_of(root, folder, above, name) {
+        Ok(stat) => Ok(entry(name, &stat)),
+        Err(
+            Errno::NOENT
+            | Errno::NOTDIR
+            | Errno::LOOP
+            | Errno::XDEV
+            | Errno::ACCESS
+            | Errno::PERM
+            | Errno::NAMETOOLONG,
+        ) => Ok(None),
+        Err(errno) => Err(errno),
     }
-    let (kind, size) = match kind_of(&stat) {
+}
+
+/// Only a link can lead anywhere else, so only a link is resolved from the root.
+fn stat_of(
+    root: BorrowedFd<'_>,
+    folder: BorrowedFd<'_>,
+    above: &str,
+    name: &str,
+) -> rustix::io::Result<Statx> {
+    let stat = inspect(folder, name)?;
+    if kind_of(&stat) != FileType::Symlink {
+        return Ok(stat);
+    }
+    let target = open_beneath(root, &format!("{above}{name}"), OFlags::PATH, Effort::Blocking)?;
+    inspect(target.as_fd(), "")
+}
+
+fn entry(name: &str, stat: &Statx) -> Option<Entry> {
+    let (kind, size) = match kind_of(stat) {
         FileType::Directory => (Kind::Folder, 0),
         FileType::RegularFile => (Kind::File, stat.stx_size),
         _ => return None,
