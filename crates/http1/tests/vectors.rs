@@ -222,6 +222,7 @@ fn host_1_host_2_authorities() {
                     Host::Name(name) => format!("name {name}"),
                     Host::V4(address) => format!("v4 {address}"),
                     Host::V6(address) => format!("v6 {address}"),
+                    Host::Other(text) => format!("other {text}"),
                 };
                 host + &port.map(|port| format!(" :{port}")).unwrap_or_default()
             }

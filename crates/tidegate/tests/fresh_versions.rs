@@ -1,22 +1,27 @@
 //! Thousands of downloads of files that change all the time: each is one version, whole or visibly cut, and none is
 //! older than a second (SPEC FILE-3, FILE-7).
 //!
-//! A version is its number over and over in words of eight bytes, so that a mix, a hole and padding all show.
+//! `RACES_ROUNDS=20 cargo test --release -p tidegate --test fresh_versions` does twenty times as much.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should say where")]
 
+mod nginx;
+mod process;
 mod support;
+mod versions;
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use support::{SOON, Server, Setup};
+use nginx::Nginx;
+use support::{Folder, SOON, Setup};
+use versions::{content, is_even, number, rounds};
 
 /// How old an answer may be, with what a busy machine takes between looking and answering.
 const STALE: Duration = Duration::from_millis(1500);
@@ -61,10 +66,6 @@ enum Way {
     TruncateAndAppend,
     /// Emptied and written again, as most programs save a file.
     Rewrite,
-}
-
-fn content(version: usize, size: usize) -> Vec<u8> {
-    format!("{version:07}\n").into_bytes().repeat(size / 8)
 }
 
 impl Writer<'_> {
@@ -170,7 +171,7 @@ enum Bytes {
 /// Tells what `body` is; any other mix, a hole or padding panics.
 fn judge_bytes(body: &[u8]) -> Bytes {
     let Some(first) = body.get(..8) else { return Bytes::Empty };
-    let number = number(first);
+    let number = number(first).unwrap_or_else(|| panic!("{:?}", String::from_utf8_lossy(first)));
     if is_even(body) {
         return Bytes::One(number);
     }
@@ -183,18 +184,8 @@ fn judge_bytes(body: &[u8]) -> Bytes {
     Bytes::HalfWritten(number)
 }
 
-/// Whether every word is as the one before it.
-fn is_even(body: &[u8]) -> bool {
-    body.len() < 8 || body[8..] == body[..body.len() - 8]
-}
-
-fn number(word: &[u8]) -> usize {
-    let number = std::str::from_utf8(&word[..7]).ok().and_then(|number| number.parse().ok());
-    number.unwrap_or_else(|| panic!("{:?} was never written", String::from_utf8_lossy(word)))
-}
-
-fn connect(server: &Server, slow: bool) -> TcpStream {
-    let stream = TcpStream::connect(server.addr).unwrap();
+fn connect(addr: SocketAddr, slow: bool) -> TcpStream {
+    let stream = TcpStream::connect(addr).unwrap();
     stream.set_nodelay(true).unwrap();
     stream.set_read_timeout(Some(SOON)).unwrap();
     if slow {
@@ -213,21 +204,21 @@ struct Tally {
 
 /// Downloads `target` until `count` answers were whole and the file went through enough versions, now on a kept
 /// connection and now on a new one, and judges each answer.
-fn client(server: &Server, writer: &Writer<'_>, count: u32, pause: Option<Duration>, tally: &Tally) {
-    let head = format!("GET /file.bin HTTP/1.1\r\nHost: {}\r\n\r\n", server.host());
-    let mut stream = connect(server, pause.is_some());
+fn client(addr: SocketAddr, writer: &Writer<'_>, count: u32, pause: Option<Duration>, tally: &Tally) {
+    let head = format!("GET /file.bin HTTP/1.1\r\nHost: {addr}\r\n\r\n");
+    let mut stream = connect(addr, pause.is_some());
     let mut whole = 0;
     loop {
         let versions = writer.versions.lock().unwrap().len();
         let asked = Instant::now();
-        if asked - writer.begun > SOON || (whole >= count && versions > VERSIONS) {
+        if asked - writer.begun > SOON * rounds() || (whole >= count && versions > VERSIONS) {
             return;
         }
         let found = download(&mut stream, &head, pause);
         // One that is cut is thrown away by its client, whatever it holds.
         let Some(found) = found.filter(|found| found.body.len() == found.length) else {
             tally.cut.fetch_add(1, Relaxed);
-            stream = connect(server, pause.is_some());
+            stream = connect(addr, pause.is_some());
             continue;
         };
         match judge_bytes(&found.body) {
@@ -238,7 +229,7 @@ fn client(server: &Server, writer: &Writer<'_>, count: u32, pause: Option<Durati
                 tally.whole.fetch_add(1, Relaxed);
                 whole += 1;
                 if whole % 64 == 0 {
-                    stream = connect(server, pause.is_some());
+                    stream = connect(addr, pause.is_some());
                 }
             }
         }
@@ -250,10 +241,13 @@ fn judge(writer: &Writer<'_>, version: usize, found: &Download, asked: Instant, 
     assert!(found.length <= writer.size, "{} bytes of {}", found.length, writer.size);
     let rewritten = writer.ways.iter().any(|way| matches!(way, Way::TruncateAndAppend | Way::Rewrite));
     assert!(rewritten || found.length == writer.size, "{} bytes of {}", found.length, writer.size);
-    let versions = writer.versions.lock().unwrap();
-    let of = versions.get(version).unwrap_or_else(|| panic!("version {version} of {}", versions.len()));
+    let (of, next) = {
+        let versions = writer.versions.lock().unwrap();
+        (versions.get(version).copied(), versions.get(version + 1).copied())
+    };
+    let of = of.unwrap_or_else(|| panic!("version {version} was never begun"));
     assert!(of.begun <= ended, "version {version} before it was written");
-    if let Some(next) = versions.get(version + 1) {
+    if let Some(next) = next {
         let late = asked.saturating_duration_since(next.done);
         assert!(late <= STALE, "version {version} was asked for {late:?} after the next one was there");
     }
@@ -263,14 +257,39 @@ fn judge(writer: &Writer<'_>, version: usize, found: &Download, asked: Instant, 
 fn under_change(size: usize, ways: &[Way], pause: Duration, count: u32, slowly: Option<Duration>) {
     let server = Setup::new().args(&["--max-requests", "0"]).file("file.bin", content(0, size)).start();
     let path = server.root().join("file.bin");
+    let count = count * rounds();
+    let (tally, versions) = watch(server.addr, &path, size, ways, pause, count, slowly);
+    let (whole, cut) = (tally.whole.into_inner(), tally.cut.into_inner());
+    for version in tally.half_written.into_inner().unwrap() {
+        assert!(versions[version].held_up, "version {version} was served half written");
+    }
+    let changes = versions.len();
+    assert!(whole >= 3 * count, "{whole} whole and {cut} cut downloads of {changes} versions");
+    assert!(changes > VERSIONS, "the file changed {changes} times");
+    // It stays as it is from now on, and all of it is there.
+    std::thread::sleep(STALE);
+    let last = fs::read(&path).unwrap();
+    assert!(server.get("/file.bin").body == last);
+}
+
+/// Lets three clients download `file.bin` from `addr` while it changes; a panic of one of them is passed on.
+fn watch(
+    addr: SocketAddr,
+    path: &Path,
+    size: usize,
+    ways: &[Way],
+    pause: Duration,
+    count: u32,
+    slowly: Option<Duration>,
+) -> (Tally, Vec<Version>) {
     let now = Instant::now();
     let versions = Mutex::new(vec![Version { begun: now, done: now, held_up: false }]);
-    let writer = Writer { path: &path, size, ways, pause, begun: now, versions: &versions };
+    let writer = Writer { path, size, ways, pause, begun: now, versions: &versions };
     let (stop, tally) = (AtomicBool::new(false), Tally::default());
     std::thread::scope(|scope| {
         let writing = scope.spawn(|| writer.run(&stop));
         let clients: Vec<_> =
-            (0..3).map(|_| scope.spawn(|| client(&server, &writer, count, slowly, &tally))).collect();
+            (0..3).map(|_| scope.spawn(|| client(addr, &writer, count, slowly, &tally))).collect();
         let ended: Vec<_> = clients.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
         stop.store(true, Relaxed);
         writing.join().unwrap();
@@ -278,18 +297,17 @@ fn under_change(size: usize, ways: &[Way], pause: Duration, count: u32, slowly: 
             client.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         }
     });
-    let (whole, cut) = (tally.whole.into_inner(), tally.cut.into_inner());
-    let versions = versions.into_inner().unwrap();
-    for version in tally.half_written.into_inner().unwrap() {
-        assert!(versions[version].held_up, "version {version} was served half written");
-    }
-    let changes = versions.len();
-    assert!(whole >= 3 * count, "{whole} whole and {cut} cut downloads within {SOON:?}");
-    assert!(changes > VERSIONS, "the file changed {changes} times");
-    // It stays as it is from now on, and all of it is there.
-    std::thread::sleep(STALE);
-    let last = fs::read(&path).unwrap();
-    assert!(server.get("/file.bin").body == last);
+    (tally, versions.into_inner().unwrap())
+}
+
+/// The control: what the same clients complain of at an nginx with these `lines`; `None` where there is no nginx.
+fn complaint_at_nginx(lines: &str, size: usize, ways: &[Way], slowly: Option<Duration>) -> Option<String> {
+    let folder = Folder::new();
+    let path = folder.write("root/file.bin", content(0, size));
+    let nginx = Nginx::start(folder, &format!("root root; {lines}"))?;
+    let watched = || watch(nginx.addr, &path, size, ways, millis(300), u32::MAX, slowly);
+    let complaint = std::panic::catch_unwind(watched).map_or_else(|panic| panic.downcast().ok(), |_| None);
+    Some(complaint.map_or_else(String::new, |complaint: Box<String>| *complaint))
 }
 
 /// What leaves the bytes of a version where they are: another file, or other pages of the same.
@@ -365,4 +383,19 @@ fn file_7_slow_readers_of_three_mebibytes_edited_in_place() {
 #[test]
 fn file_7_slow_readers_of_twelve_mebibytes_edited_in_place() {
     under_change(12 << 20, &[Way::InPlace], millis(700), 2, Some(millis(3)));
+}
+
+#[test]
+fn file_7_c7_the_control_an_open_file_cache_is_seen_to_be_stale() {
+    let cached = "open_file_cache max=10; open_file_cache_valid 1h;";
+    if let Some(found) = complaint_at_nginx(cached, 1024, &[Way::Rename], None) {
+        assert!(found.contains("after the next one was there"), "{found}");
+    }
+}
+
+#[test]
+fn file_7_c6_the_control_sendfile_alone_is_seen_to_mix() {
+    if let Some(found) = complaint_at_nginx("sendfile on;", 12 << 20, &[Way::InPlace], Some(millis(3))) {
+        assert!(found.contains(" and then "), "{found}");
+    }
 }

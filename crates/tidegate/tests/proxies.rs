@@ -8,14 +8,13 @@
     reason = "a test that cannot go on should say where"
 )]
 
+mod nginx;
 mod process;
 mod support;
 mod visitors;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
-
-use support::{Client, Folder, Response, Server, Setup, eventually};
+use nginx::Nginx;
+use support::{Client, Folder, Response, Server, Setup};
 use visitors::{assert_refused, operator_get};
 
 const ADMIN: [&str; 4] = ["/metrics", "/status", "/security-dashboard", "/security-dashboard/events"];
@@ -26,59 +25,20 @@ const HTTP_1_1: &str = "proxy_http_version 1.1; proxy_set_header Connection '';"
 const NAMES_CLIENT: &str = "proxy_http_version 1.1; proxy_set_header Connection ''; \
                             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;";
 
-/// A running nginx, ended on drop.
-struct Nginx {
-    child: Child,
-    addr: SocketAddr,
-    _folder: Folder,
+/// nginx before `server`, with further lines for its location; `None` where there is no nginx.
+fn before(server: &Server, lines: &str) -> Option<Nginx> {
+    let location = format!("location / {{ proxy_pass http://{}; {lines} }}", server.addr);
+    Nginx::start(Folder::new(), &location)
 }
 
-impl Nginx {
-    /// In front of `server`, with further lines for its location; `None` where there is no nginx.
-    fn before(server: &Server, lines: &str) -> Option<Self> {
-        let folder = Folder::new();
-        let (port, upstream, path) = (process::free_port(), server.addr, folder.0.display());
-        let temp: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .map(|name| format!("{name}_temp_path {path}/{name};\n"))
-            .concat();
-        let config = format!(
-            "daemon off; master_process off; pid {path}/pid; error_log {path}/error.log;\n\
-             events {{ worker_connections 128; }}\n\
-             http {{ access_log off; {temp}\n\
-             server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://{upstream}; {lines} }} }} }}\n"
-        );
-        let config = folder.write("nginx.conf", config);
-        let mut command = Command::new("nginx");
-        command.arg("-p").arg(&folder.0).arg("-e").arg(folder.0.join("error.log")).arg("-c").arg(config);
-        let child = match command.stdin(Stdio::null()).stderr(Stdio::null()).spawn() {
-            Ok(child) => child,
-            Err(error) => {
-                assert!(std::env::var("CI").as_deref() != Ok("true"), "nginx: {error}");
-                println!("skipped: no nginx: {error}");
-                return None;
-            }
-        };
-        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        eventually("nginx accepts", || TcpStream::connect(addr).is_ok());
-        Some(Self { child, addr, _folder: folder })
-    }
-
-    /// A visitor's request through nginx. Its answer is nginx's own to frame; only what came of it counts here.
-    fn get(&self, target: &str, fields: &str) -> (u16, String) {
-        let mut client = Client::connect(self.addr);
-        client.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}\r\n"));
-        let (bytes, _) = client.rest(support::SOON);
-        let answer = String::from_utf8(bytes).unwrap();
-        let status = answer.split(' ').nth(1).unwrap_or_else(|| panic!("{answer:?}")).parse().unwrap();
-        (status, answer)
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// A visitor's request through nginx. Its answer is nginx's own to frame; only what came of it counts here.
+fn get(nginx: &Nginx, target: &str, fields: &str) -> (u16, String) {
+    let mut client = Client::connect(nginx.addr);
+    client.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}\r\n"));
+    let (bytes, _) = client.rest(support::SOON);
+    let answer = String::from_utf8(bytes).unwrap();
+    let status = answer.split(' ').nth(1).unwrap_or_else(|| panic!("{answer:?}")).parse().unwrap();
+    (status, answer)
 }
 
 fn setup() -> Setup {
@@ -93,14 +53,14 @@ fn control(server: &Server) {
 #[test]
 fn sec_0_a_bare_nginx_opens_no_admin_page_and_no_exemption() {
     let server = setup().start();
-    let Some(nginx) = Nginx::before(&server, BARE) else { return };
-    assert_eq!(nginx.get("/", "").0, 200);
+    let Some(nginx) = before(&server, BARE) else { return };
+    assert_eq!(get(&nginx, "/", "").0, 200);
     for page in ADMIN {
-        let (status, answer) = nginx.get(page, "");
+        let (status, answer) = get(&nginx, page, "");
         assert_eq!(status, 403, "{page}: {answer}");
         assert!(answer.contains("admin_forbidden"), "{page}: {answer}");
     }
-    assert_eq!(nginx.get("/", "").0, 429, "one client, and its five requests are used up");
+    assert_eq!(get(&nginx, "/", "").0, 429, "one client, and its five requests are used up");
     control(&server);
 }
 
@@ -108,7 +68,7 @@ fn sec_0_a_bare_nginx_opens_no_admin_page_and_no_exemption() {
 #[test]
 fn sec_0_nothing_that_a_visitor_sends_through_nginx_opens_them() {
     let server = Setup::new().args(&["--rate-limit", "off"]).start();
-    let Some(nginx) = Nginx::before(&server, BARE) else { return };
+    let Some(nginx) = before(&server, BARE) else { return };
     for field in [
         "X-Forwarded-For: 127.0.0.1\r\n",
         "Forwarded: for=127.0.0.1;host=localhost\r\n",
@@ -118,7 +78,7 @@ fn sec_0_nothing_that_a_visitor_sends_through_nginx_opens_them() {
         "Connection: close, x-forwarded-for\r\nX-Forwarded-For: 127.0.0.1\r\n",
     ] {
         for page in ADMIN {
-            assert_eq!(nginx.get(page, field).0, 403, "{page} {field}");
+            assert_eq!(get(&nginx, page, field).0, 403, "{page} {field}");
         }
     }
 }
@@ -126,28 +86,28 @@ fn sec_0_nothing_that_a_visitor_sends_through_nginx_opens_them() {
 #[test]
 fn sec_0_an_nginx_that_speaks_1_1_and_names_its_client_opens_nothing_either() {
     let server = setup().start();
-    let Some(nginx) = Nginx::before(&server, NAMES_CLIENT) else { return };
+    let Some(nginx) = before(&server, NAMES_CLIENT) else { return };
     for page in ADMIN {
-        assert_eq!(nginx.get(page, "").0, 403, "{page}");
+        assert_eq!(get(&nginx, page, "").0, 403, "{page}");
     }
-    assert_eq!(nginx.get("/", "").0, 200);
-    assert_eq!(nginx.get("/", "X-Forwarded-For: 203.0.113.9\r\n").0, 429, "one client, whatever it says");
+    assert_eq!(get(&nginx, "/", "").0, 200);
+    assert_eq!(get(&nginx, "/", "X-Forwarded-For: 203.0.113.9\r\n").0, 429, "one client, whatever it says");
     control(&server);
 }
 
 #[test]
 fn sec_0_sec_1_behind_a_trusted_nginx_each_visitor_is_a_client() {
     let server = setup().args(&["--trusted-proxy", "127.0.0.1"]).start();
-    let Some(nginx) = Nginx::before(&server, NAMES_CLIENT) else { return };
+    let Some(nginx) = before(&server, NAMES_CLIENT) else { return };
     for page in ADMIN {
-        assert_eq!(nginx.get(page, "").0, 403, "{page}");
+        assert_eq!(get(&nginx, page, "").0, 403, "{page}");
     }
     // nginx adds the address that it sees, 127.0.0.1, which is trusted: the walk goes on to what came before it.
     for visitor in ["203.0.113.7", "203.0.113.8"] {
         let field = format!("X-Forwarded-For: {visitor}\r\n");
-        let statuses: Vec<_> = (0..6).map(|_| nginx.get("/", &field).0).collect();
+        let statuses: Vec<_> = (0..6).map(|_| get(&nginx, "/", &field).0).collect();
         assert_eq!(statuses, [200, 200, 200, 200, 200, 429], "{visitor}");
-        assert_eq!(nginx.get("/metrics", &field).0, 429);
+        assert_eq!(get(&nginx, "/metrics", &field).0, 429);
     }
     control(&server);
 }
@@ -156,11 +116,11 @@ fn sec_0_sec_1_behind_a_trusted_nginx_each_visitor_is_a_client() {
 #[test]
 fn sec_1_a_visitor_behind_a_trusted_nginx_cannot_choose_his_address() {
     let server = setup().args(&["--trusted-proxy", "127.0.0.1"]).start();
-    let Some(nginx) = Nginx::before(&server, NAMES_CLIENT) else { return };
+    let Some(nginx) = before(&server, NAMES_CLIENT) else { return };
     let passed = (0..15)
         .filter(|number| {
             let fields = format!("Forwarded: for=198.51.100.{number}\r\nX-Forwarded-For: 203.0.113.7\r\n");
-            nginx.get("/", &fields).0 == 200
+            get(&nginx, "/", &fields).0 == 200
         })
         .count();
     assert!(passed <= 5, "{passed} of 15 passed");
@@ -171,15 +131,15 @@ fn sec_1_a_visitor_behind_a_trusted_nginx_cannot_choose_his_address() {
 fn sec_6_a_visitor_behind_a_trusted_nginx_cannot_choose_an_admitted_address() {
     let args = ["--trusted-proxy", "127.0.0.1", "--admin-allow", "10.0.0.0/8", "--admin-allow", "127.0.0.1"];
     let server = Setup::new().args(&["--rate-limit", "off"]).args(&args).start();
-    let Some(nginx) = Nginx::before(&server, NAMES_CLIENT) else { return };
+    let Some(nginx) = before(&server, NAMES_CLIENT) else { return };
     for own in ["for=10.1.1.1", "for=\"", "for=unknown", "for=127.0.0.1", "for=_x", ""] {
         for chain in ["203.0.113.8", "10.1.1.1, 203.0.113.8", "127.0.0.1, garbage", "10.1.1.1, unknown"] {
             let fields = format!("Forwarded: {own}\r\nX-Forwarded-For: {chain}\r\n");
-            let (status, answer) = nginx.get("/status", &fields);
+            let (status, answer) = get(&nginx, "/status", &fields);
             assert_eq!(status, 403, "{fields}: {answer}");
         }
     }
-    let (status, answer) = nginx.get("/status", "X-Forwarded-For: 10.1.1.1\r\n");
+    let (status, answer) = get(&nginx, "/status", "X-Forwarded-For: 10.1.1.1\r\n");
     assert_eq!(status, 200, "the control, an operator whose address nginx did see: {answer}");
 }
 
@@ -188,9 +148,9 @@ fn sec_6_a_visitor_behind_a_trusted_nginx_cannot_choose_an_admitted_address() {
 #[test]
 fn sec_0_a_trusted_proxy_that_adds_nothing_is_a_stranger() {
     let server = setup().args(&["--trusted-proxy", "127.0.0.1"]).start();
-    let Some(nginx) = Nginx::before(&server, HTTP_1_1) else { return };
+    let Some(nginx) = before(&server, HTTP_1_1) else { return };
     for page in ADMIN {
-        assert_eq!(nginx.get(page, "").0, 403, "{page}");
+        assert_eq!(get(&nginx, page, "").0, 403, "{page}");
     }
     control(&server);
 }
@@ -200,11 +160,11 @@ fn sec_6_a_token_passes_through_a_bare_nginx() {
     let setup = setup().args(&["--admin-token-file", "token"]);
     setup.folder.write("token", "an-operators-long-secret\n");
     let server = setup.start();
-    let Some(nginx) = Nginx::before(&server, BARE) else { return };
-    let (status, answer) = nginx.get("/metrics", "Authorization: Bearer an-operators-long-secret\r\n");
+    let Some(nginx) = before(&server, BARE) else { return };
+    let (status, answer) = get(&nginx, "/metrics", "Authorization: Bearer an-operators-long-secret\r\n");
     assert_eq!(status, 200, "{answer}");
-    assert_eq!(nginx.get("/metrics", "Authorization: Bearer an-operators-long-secreT\r\n").0, 403);
-    let missing = nginx.get("/status", "").0;
+    assert_eq!(get(&nginx, "/metrics", "Authorization: Bearer an-operators-long-secreT\r\n").0, 403);
+    let missing = get(&nginx, "/status", "").0;
     assert_eq!(missing, 403);
     assert_refused(&server.request("GET /status HTTP/1.1\r\nVia: 1.1 x\r\n", b""), 403, "admin_forbidden");
 }

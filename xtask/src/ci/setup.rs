@@ -13,7 +13,7 @@ pub(super) const FUZZ: Tool = Tool::from_crate("cargo-fuzz", "0.13.2", &["--debu
 pub(super) const NIGHTLY: Tool = Tool::rustup("nightly");
 
 /// In the order of installing: npm comes before what npm brings.
-const TOOLS: [Tool; 18] = [
+const TOOLS: [Tool; 19] = [
     Tool::debian("brotli", "brotli"),
     // libFuzzer is written in C++.
     Tool::debian("c++", "g++"),
@@ -24,6 +24,7 @@ const TOOLS: [Tool; 18] = [
     Tool::debian("nginx", "nginx"),
     Tool::debian("promtool", "prometheus"),
     Tool::debian("strace", "strace"),
+    Tool::debian("systemd-analyze", "systemd"),
     Tool::debian("python3", "python3"),
     Tool::debian("zstd", "zstd"),
     CHROMIUM,

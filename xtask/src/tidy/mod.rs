@@ -6,6 +6,7 @@
 //! text      no tabs, CRLF, stray blanks, box paths  reasons   every dependency has its reason written down
 //! spec      every promised id has a test            links     every link to a file leads to one
 //! pages     what our pages may not do: make elements of a text, carry script or style in their markup
+//! rows      every promised attack and fault stands in the index, with tests that carry its id
 //! ```
 //!
 //! A rule is a pure function `&Tree -> Vec<Finding>` in [`RULES`], with a unit test that shows it fire. Function
@@ -16,6 +17,7 @@ mod links;
 mod map;
 mod pages;
 mod reasons;
+mod rows;
 mod size;
 mod spec;
 mod text;
@@ -29,7 +31,7 @@ use crate::tree::Tree;
 
 type Rule = fn(&Tree) -> Vec<Finding>;
 
-const RULES: [(&str, Rule); 9] = [
+const RULES: [(&str, Rule); 10] = [
     ("size", size::check),
     ("map", map::check),
     ("text", text::check),
@@ -39,6 +41,7 @@ const RULES: [(&str, Rule); 9] = [
     ("spec", spec::check),
     ("links", links::check),
     ("pages", pages::check),
+    ("rows", rows::check),
 ];
 
 /// Files of others, kept byte for byte as they were published.

@@ -12,7 +12,8 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let Some(ids) = tree.file(IDS) else {
         return vec![Finding::new(IDS, 1, "the list of promised ids is missing")];
     };
-    let tests: Vec<&str> = tree.rust_files().flat_map(|(_, rust)| test_names(rust)).collect();
+    let tests: Vec<&str> =
+        tree.rust_files().flat_map(|(_, rust)| test_names(rust)).map(|(_, name)| name).collect();
     let promised = ids.lines().filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     promised
         .filter(|(_, id)| !tests.iter().any(|test| names_id(test, id)))
@@ -20,15 +21,15 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
         .collect()
 }
 
-/// The functions under an attribute `#[test]`, `#[tokio::test]` and the like.
-fn test_names(rust: &RustText) -> Vec<&str> {
+/// The functions under an attribute `#[test]`, `#[tokio::test]` and the like, each with its line.
+pub(super) fn test_names(rust: &RustText) -> Vec<(usize, &str)> {
     let mut names = Vec::new();
     let mut marked = false;
     for line in rust.lines() {
         let code = line.code.trim();
         marked |= code.starts_with("#[test]") || code.starts_with("#[") && code.contains("::test");
         if let Some((_, name)) = code.split_once("fn ").filter(|_| marked) {
-            names.push(leading_identifier(name));
+            names.push((line.number, leading_identifier(name)));
             marked = false;
         }
     }

@@ -110,7 +110,7 @@ impl HostPolicy {
             Here::Ip(_, port) => names_port(authority, port),
         };
         let by_address = match (authority.host, here) {
-            (Host::Name(_), _) => false,
+            (Host::Name(_) | Host::Other(_), _) => false,
             (Host::V4(ip), _) if ip == std::net::Ipv4Addr::LOCALHOST => true,
             (Host::V6(ip), _) if ip == std::net::Ipv6Addr::LOCALHOST => true,
             (Host::V4(ip), Here::Ip(local, _)) => !ip.is_unspecified() && IpAddr::V4(ip) == local,
@@ -134,6 +134,7 @@ fn names_loopback(authority: &Authority<'_>) -> bool {
         Host::Name(_) => is(authority, "localhost"),
         Host::V4(ip) => ip.is_loopback(),
         Host::V6(ip) => ip.is_loopback(),
+        Host::Other(_) => false,
     }
 }
 
@@ -166,6 +167,8 @@ fn is(authority: &Authority<'_>, host: &str) -> bool {
         Host::Name(name) => name.strip_suffix('.').unwrap_or(name).eq_ignore_ascii_case(host),
         Host::V4(ip) => host.parse() == Ok(ip),
         Host::V6(ip) => host.trim_matches(['[', ']']).parse() == Ok(ip),
+        // Well-formed, but no name that anybody configures, and nothing is decoded to make it one.
+        Host::Other(_) => false,
     }
 }
 
@@ -174,10 +177,12 @@ fn refused(authority: &Authority<'_>) -> Reject {
         Host::Name(name) => name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase(),
         Host::V4(ip) => ip.to_string(),
         Host::V6(ip) => format!("[{ip}]"),
+        Host::Other(text) => text.to_owned(),
     };
+    let admitting = if matches!(authority.host, Host::Other(_)) { "'*'" } else { &name };
     let port = authority.port.map_or_else(String::new, |port| format!(" with port {port}"));
     Reject::new(Code::HostNotAllowed, "This server does not answer for the host that the request names.")
-        .seen(format!("host {name}{port}; --allow-host {name} would admit it"))
+        .seen(format!("host {name}{port}; --allow-host {admitting} would admit it"))
 }
 
 #[cfg(test)]
@@ -213,6 +218,21 @@ mod tests {
         for name in ["", "a b", "user@localhost:8080", "localhost:x", "localhost:99999", "[::1", "a,b", "a/b"]
         {
             assert_eq!(host(&policy, name, HERE), Some(Code::BadHost), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn host_1_what_is_a_name_by_the_grammar_alone_is_never_ours() {
+        // As if somebody had configured it: nothing that is compared is decoded or read as a number.
+        let configured = Some("127.1".into());
+        let allowed = vec![("%6cocalhost".into(), None), ("a=b".into(), None)];
+        let policy = HostPolicy { configured, allowed, ..HostPolicy::default() };
+        let any = HostPolicy { any: true, ..HostPolicy::default() };
+        for name in
+            ["127.1:8080", "0x7f.0.0.1:8080", "2130706433:8080", "%6cocalhost:8080", "a=b", "a..b", "*"]
+        {
+            assert_eq!(host(&policy, name, HERE), Some(Code::HostNotAllowed), "{name}");
+            assert_eq!(host(&any, name, HERE), None, "{name}");
         }
     }
 

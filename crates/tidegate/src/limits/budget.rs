@@ -1,7 +1,7 @@
 //! Memory for request bodies in progress, over all workers (SPEC LOAD-8).
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// A number of bytes that bodies in progress may hold in all; clones share it.
 #[derive(Clone, Debug)]

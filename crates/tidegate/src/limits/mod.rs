@@ -25,3 +25,6 @@ pub use budget::Budget;
 pub use client::ClientKey;
 pub use identity::Client;
 pub use ledger::{Guard, Ledger};
+
+#[cfg(all(test, feature = "shuttle"))]
+mod shuttle_tests;

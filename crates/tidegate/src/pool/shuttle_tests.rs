@@ -12,8 +12,9 @@ use shuttle::sync::Barrier;
 use shuttle::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
+use crate::sync::in_many_orders;
 
-/// Orders of events for each test, chosen at random; all together take a few seconds.
+/// Orders of events for each test where nothing else is asked for; all together take a few seconds.
 const ORDERS: usize = 5_000;
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -32,32 +33,29 @@ fn shut_down(pool: &Pool) {
 /// Two who give work of all kinds, one who changes the bounds: what was taken is done once, what was refused never.
 #[test]
 fn shuttle_load_2_what_is_taken_runs_once_and_what_is_refused_never() {
-    shuttle::check_random(
-        || {
-            let pool = pool(1, 3, 1);
-            let ran: Arc<[AtomicU32; 8]> = Arc::default();
-            let givers: Vec<_> = (0..2)
-                .map(|giver| {
-                    let (pool, ran) = (pool.clone(), Arc::clone(&ran));
-                    thread::spawn(move || give(&pool, &ran, giver * 4))
-                })
-                .collect();
-            pool.resize(ThreadRange::fixed(2), 1).unwrap();
-            pool.resize(ThreadRange::new(1, 2).unwrap(), 2).unwrap();
-            let taken: Vec<bool> = givers.into_iter().flat_map(|giver| giver.join().unwrap()).collect();
-            shut_down(&pool);
-            let ran: Vec<bool> = ran
-                .iter()
-                .map(|times| {
-                    let times = times.load(Ordering::SeqCst);
-                    assert!(times <= 1, "a job ran {times} times");
-                    times == 1
-                })
-                .collect();
-            assert_eq!(ran, taken);
-        },
-        ORDERS,
-    );
+    in_many_orders(ORDERS, || {
+        let pool = pool(1, 3, 1);
+        let ran: Arc<[AtomicU32; 8]> = Arc::default();
+        let givers: Vec<_> = (0..2)
+            .map(|giver| {
+                let (pool, ran) = (pool.clone(), Arc::clone(&ran));
+                thread::spawn(move || give(&pool, &ran, giver * 4))
+            })
+            .collect();
+        pool.resize(ThreadRange::fixed(2), 1).unwrap();
+        pool.resize(ThreadRange::new(1, 2).unwrap(), 2).unwrap();
+        let taken: Vec<bool> = givers.into_iter().flat_map(|giver| giver.join().unwrap()).collect();
+        shut_down(&pool);
+        let ran: Vec<bool> = ran
+            .iter()
+            .map(|times| {
+                let times = times.load(Ordering::SeqCst);
+                assert!(times <= 1, "a job ran {times} times");
+                times == 1
+            })
+            .collect();
+        assert_eq!(ran, taken);
+    });
 }
 
 /// Four jobs, of which one panics; whether each was taken.
@@ -90,43 +88,37 @@ fn give(pool: &Pool, ran: &Arc<[AtomicU32; 8]>, first: usize) -> [bool; 4] {
 /// Jobs that wait for one another need a thread each: a pool that stops to grow too early never ends.
 #[test]
 fn shuttle_load_2_a_pool_grows_to_its_most_while_jobs_wait() {
-    shuttle::check_random(
-        || {
-            let pool = pool(1, 3, 1);
-            let together = Arc::new(Barrier::new(3));
-            let pending: Vec<_> = (0..3)
-                .map(|_| {
-                    let together = Arc::clone(&together);
-                    pool.run("meeting", move || together.wait().is_leader()).unwrap()
-                })
-                .collect();
-            let leaders = pending.into_iter().map(|job| block_on(job).unwrap());
-            assert_eq!(leaders.filter(|leads| *leads).count(), 1);
-            assert_eq!(pool.status().largest, 3);
-            shut_down(&pool);
-        },
-        ORDERS,
-    );
+    in_many_orders(ORDERS, || {
+        let pool = pool(1, 3, 1);
+        let together = Arc::new(Barrier::new(3));
+        let pending: Vec<_> = (0..3)
+            .map(|_| {
+                let together = Arc::clone(&together);
+                pool.run("meeting", move || together.wait().is_leader()).unwrap()
+            })
+            .collect();
+        let leaders = pending.into_iter().map(|job| block_on(job).unwrap());
+        assert_eq!(leaders.filter(|leads| *leads).count(), 1);
+        assert_eq!(pool.status().largest, 3);
+        shut_down(&pool);
+    });
 }
 
 /// The end comes while jobs are given, threads are started and others leave.
 #[test]
 fn shuttle_load_2_the_end_comes_at_any_moment() {
-    shuttle::check_random(
-        || {
-            let pool = pool(1, 2, 2);
-            let giver = {
-                let pool = pool.clone();
-                thread::spawn(move || {
-                    let jobs: Vec<_> =
-                        (0..4).filter_map(|number| pool.run("adding", move || number).ok()).collect();
-                    jobs.into_iter().map(|job| block_on(job).map_err(drop)).collect::<Vec<_>>()
-                })
-            };
-            shut_down(&pool);
-            let results = giver.join().unwrap();
-            assert!(results.iter().all(Result::is_ok), "a job that was taken is lost: {results:?}");
-        },
-        ORDERS,
-    );
+    in_many_orders(ORDERS, || {
+        let pool = pool(1, 2, 2);
+        let giver = {
+            let pool = pool.clone();
+            thread::spawn(move || {
+                let jobs: Vec<_> =
+                    (0..4).filter_map(|number| pool.run("adding", move || number).ok()).collect();
+                jobs.into_iter().map(|job| block_on(job).map_err(drop)).collect::<Vec<_>>()
+            })
+        };
+        shut_down(&pool);
+        let results = giver.join().unwrap();
+        assert!(results.iter().all(Result::is_ok), "a job that was taken is lost: {results:?}");
+    });
 }

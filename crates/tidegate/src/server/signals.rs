@@ -1,6 +1,7 @@
 //! The signals that the server hears (SPEC RUN-5).
 
 use std::io;
+use std::os::unix::net::UnixStream;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -20,6 +21,8 @@ pub(super) enum Asked {
 
 impl Signals {
     pub(super) fn new() -> io::Result<Self> {
+        // The first use makes tokio open such a pair too, and panic where it cannot.
+        drop(UnixStream::pair()?);
         Ok(Self {
             hup: signal(SignalKind::hangup())?,
             int: signal(SignalKind::interrupt())?,

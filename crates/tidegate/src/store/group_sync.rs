@@ -61,6 +61,9 @@ impl GroupSync {
     }
 }
 
+#[cfg(all(test, feature = "shuttle"))]
+mod shuttle_tests;
+
 #[cfg(test)]
 mod tests {
     use super::*;

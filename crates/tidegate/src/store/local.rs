@@ -14,7 +14,6 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, CWD, Dir, FlockOperation, Mode, OFlags};
@@ -22,6 +21,7 @@ use rustix::io::Errno;
 
 use super::group_sync::GroupSync;
 use crate::clock::Utc;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Mutex, MutexGuard, lock};
 
 /// A name that is taken is answered with a new one; this often in a row means that something else is wrong.
@@ -58,7 +58,7 @@ struct Space {
 /// Why an upload was not kept. In each case nothing is left behind.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// `ENOSPC` or `EDQUOT`.
+    /// `ENOSPC`, `EDQUOT` or `EFBIG`.
     #[error("the disk is full: {0}")]
     DiskFull(io::Error),
     /// The configured quota would be exceeded.
@@ -240,7 +240,7 @@ impl LocalStore {
     /// A full disk loses only this upload, whose file is dropped with its pages; any other failed sync
     /// puts the whole device in doubt.
     fn file_sync_failed(&self, errno: Errno) -> StoreError {
-        if matches!(errno, Errno::NOSPC | Errno::DQUOT) {
+        if is_full(errno) {
             return StoreError::DiskFull(errno.into());
         }
         self.degraded.store(true, Ordering::Relaxed);
@@ -333,10 +333,15 @@ fn is_unsupported(error: &io::Error) -> bool {
 }
 
 fn failed(step: &'static str, errno: Errno) -> StoreError {
-    match errno {
-        Errno::NOSPC | Errno::DQUOT => StoreError::DiskFull(errno.into()),
-        _ => StoreError::Failed { step, error: errno.into() },
+    match is_full(errno) {
+        true => StoreError::DiskFull(errno.into()),
+        false => StoreError::Failed { step, error: errno.into() },
     }
+}
+
+/// No space, no quota, or no larger file for this process (`RLIMIT_FSIZE`).
+fn is_full(errno: Errno) -> bool {
+    matches!(errno, Errno::NOSPC | Errno::DQUOT | Errno::FBIG)
 }
 
 /// `upload_YYYYMMDD_HHMMSS_xxxxxx.json`, in UTC.
@@ -370,6 +375,9 @@ fn random_text(length: usize) -> String {
     }
     text
 }
+
+#[cfg(all(test, feature = "shuttle"))]
+mod shuttle_tests;
 
 #[cfg(test)]
 mod tests {

@@ -14,8 +14,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::process::{ended, signal};
-use crate::support::{Client, SOON, Setup};
+use crate::process::{Outcome, clean, ended, run, signal};
+use crate::support::{BINARY, Client, SOON, Setup};
 
 /// The variable that asks for the long form of a test: ten times as many rounds.
 const LONG: &str = "TIDEGATE_LONG";
@@ -140,7 +140,15 @@ impl Drop for Process {
     }
 }
 
+/// `tidegate ARGS` in the folder of `setup`, with none of its arguments; `wrapper` is a program to run it under.
+pub fn bare(setup: &Setup, wrapper: &[&str], args: &[&str]) -> Command {
+    let words = [wrapper, &[BINARY], args].concat();
+    let mut command = Command::new(words[0]);
+    clean(&mut command, &setup.folder.0).args(&words[1..]).stdin(Stdio::null());
+    command
+}
+
 /// Runs `tidegate reload --control control.sock` in `folder`.
-pub fn reload(folder: &Path) -> crate::process::Outcome {
-    crate::process::run(folder, &["reload", "--control", "control.sock"], &[])
+pub fn reload(folder: &Path) -> Outcome {
+    run(folder, &["reload", "--control", "control.sock"], &[])
 }

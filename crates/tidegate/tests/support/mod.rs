@@ -21,6 +21,9 @@ pub use client::{Client, Response};
 /// How long anything that should happen soon may take on a busy machine.
 pub const SOON: Duration = Duration::from_secs(20);
 
+/// What a server is told of the environment: where programs are, and how a sanitizer behaves (`cargo xtask sanitize`).
+const PASSED_ON: [&str; 3] = ["PATH", "ASAN_OPTIONS", "TSAN_OPTIONS"];
+
 /// The binary under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_tidegate");
 
@@ -117,7 +120,7 @@ impl Setup {
             command.args(["-p", "0"]);
         }
         command.args(&self.args).env_clear();
-        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.envs(PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }

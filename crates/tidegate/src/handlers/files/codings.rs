@@ -199,6 +199,9 @@ pub fn encode(bytes: &[u8], coding: Coding) -> io::Result<Vec<u8>> {
     Ok(out)
 }
 
+#[cfg(all(test, feature = "shuttle"))]
+mod shuttle_tests;
+
 #[cfg(test)]
 mod tests {
     use super::*;

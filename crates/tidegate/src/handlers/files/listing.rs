@@ -155,7 +155,7 @@ fn is_servable(name: &str) -> bool {
 }
 
 /// The entry `name` of `folder`, which is `above` beneath the root; `None` where visitors cannot fetch it: it has gone, or
-/// leads nowhere, or out of the root, or may not be looked at.
+/// is a link that leads nowhere, or out of the root, or to what may not be looked at.
 ///
 /// # Errors
 /// Where it is not known what it is: a list that left it out would lie.
@@ -165,34 +165,20 @@ fn look(
     above: &str,
     name: &str,
 ) -> rustix::io::Result<Option<Entry>> {
-    match stat_of(root, folder, above, name) {
-        Ok(stat) => Ok(entry(name, &stat)),
-        Err(
-            Errno::NOENT
-            | Errno::NOTDIR
-            | Errno::LOOP
-            | Errno::XDEV
-            | Errno::ACCESS
-            | Errno::PERM
-            | Errno::NAMETOOLONG,
-        ) => Ok(None),
-        Err(errno) => Err(errno),
-    }
-}
-
-/// Only a link can lead anywhere else, so only a link is resolved from the root.
-fn stat_of(
-    root: BorrowedFd<'_>,
-    folder: BorrowedFd<'_>,
-    above: &str,
-    name: &str,
-) -> rustix::io::Result<Statx> {
-    let stat = inspect(folder, name)?;
+    let stat = match inspect(folder, name) {
+        Err(Errno::NOENT) => return Ok(None),
+        stat => stat?,
+    };
     if kind_of(&stat) != FileType::Symlink {
-        return Ok(stat);
+        return Ok(entry(name, &stat));
     }
-    let target = open_beneath(root, &format!("{above}{name}"), OFlags::PATH, Effort::Blocking)?;
-    inspect(target.as_fd(), "")
+    // Only a link can lead anywhere else, so only a link is resolved from the root.
+    match open_beneath(root, &format!("{above}{name}"), OFlags::PATH, Effort::Blocking) {
+        Err(
+            Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV | Errno::ACCESS | Errno::NAMETOOLONG,
+        ) => Ok(None),
+        target => Ok(entry(name, &inspect(target?.as_fd(), "")?)),
+    }
 }
 
 fn entry(name: &str, stat: &Statx) -> Option<Entry> {

@@ -25,6 +25,8 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 use self::cache::{Entry, Representation, Room};
 use self::dress::Dress;
 use self::pages::Pages;
@@ -33,6 +35,7 @@ use self::shelf::{Find, Known, Means, Shelf};
 use super::Answer;
 use crate::clock::Millis;
 use crate::http::negotiate::{self, Accepted};
+use crate::http::reject::Extra;
 use crate::http::request::Name;
 use crate::http::response::{Body, Fields};
 use crate::http::{Code, Reject, Reply, Request, Response, url_path};
@@ -134,6 +137,11 @@ impl Files {
                 .seen(format!("a symbolic link leads out of the root: /{name}")),
             Absent::Unreadable => Reject::new(Code::Unreadable, "The server may not read this file.")
                 .seen(format!("permission denied: /{name}")),
+            Absent::Failed(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => {
+                Reject::new(Code::TooManyConnections, "The server has no room to open the file; try again.")
+                    .seen(format!("opening /{name}: {errno}"))
+                    .with(Extra::RetryAfter(1))
+            }
             Absent::Failed(errno) => Reject::new(Code::Internal, "The file could not be opened.")
                 .seen(format!("opening /{name}: {errno}")),
         };

@@ -209,7 +209,7 @@ pub(super) fn open_beneath(
     }
     let mut opened = open(beneath);
     for tries in 1..OPEN_TRIES {
-        if !matches!(opened, Err(Errno::AGAIN)) {
+        if !matches!(opened, Err(Errno::AGAIN | Errno::INTR)) {
             break;
         }
         // A rename is over in a moment; whoever holds the file for itself takes longer to let go.
@@ -255,7 +255,9 @@ fn read_whole(
             break;
         }
         let content = read_all(fd, version.identity.size, effort)?;
-        if disk::identity_of(fd)? == version.identity {
+        // What ends before its size has lost its end, whatever its stamps say.
+        let whole = content.len() as u64 == version.identity.size;
+        if disk::identity_of(fd)? == version.identity && whole {
             return Ok((version.identity, Some(content)));
         }
         version = quiet(fd, effort)?;

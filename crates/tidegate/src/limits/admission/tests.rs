@@ -222,7 +222,8 @@ mod alone {
 #[cfg(feature = "shuttle")]
 mod scheduled {
     use super::*;
-    use crate::sync::thread;
+    use crate::sync::{in_many_orders, thread};
+    use std::task::Wake;
 
     const SCHEDULES: usize = 10_000;
 
@@ -233,61 +234,117 @@ mod scheduled {
     /// A connection that was evicted does not serve, one that serves was not evicted, and each is counted once.
     #[test]
     fn shuttle_load_3_a_seat_is_evicted_or_serves_and_is_given_back_once() {
-        shuttle::check_random(
-            || {
-                let house = Admission::new(2);
-                let owners: Vec<_> = (0..2)
-                    .map(|now| {
-                        let permit = house.admit(Some(client()), None).unwrap();
-                        thread::spawn(move || {
-                            permit.idle(Millis(now), Waker::noop());
-                            let serves = permit.busy();
-                            // Nobody takes the seat of one who serves.
-                            thread::yield_now();
-                            assert_eq!(permit.evicted(), !serves);
-                            drop(permit);
-                            serves
-                        })
+        in_many_orders(SCHEDULES, || {
+            let house = Admission::new(2);
+            let owners: Vec<_> = (0..2)
+                .map(|now| {
+                    let permit = house.admit(Some(client()), None).unwrap();
+                    thread::spawn(move || {
+                        permit.idle(Millis(now), Waker::noop());
+                        let serves = permit.busy();
+                        // Nobody takes the seat of one who serves.
+                        thread::yield_now();
+                        assert_eq!(permit.evicted(), !serves);
+                        drop(permit);
+                        serves
                     })
-                    .collect();
-                let newcomer = {
-                    let house = house.clone();
-                    thread::spawn(move || house.admit(Some(client()), Some(2)).is_ok())
-                };
-                let served = owners.into_iter().map(|owner| owner.join().unwrap());
-                let left = served.filter(|serves| !serves).count();
-                assert!(left <= usize::from(newcomer.join().unwrap()), "one newcomer, one eviction at most");
-                assert_eq!((house.connections().0, house.clients()), (0, 0));
-            },
-            SCHEDULES,
-        );
+                })
+                .collect();
+            let newcomer = {
+                let house = house.clone();
+                thread::spawn(move || house.admit(Some(client()), Some(2)).is_ok())
+            };
+            let served = owners.into_iter().map(|owner| owner.join().unwrap());
+            let left = served.filter(|serves| !serves).count();
+            assert!(left <= usize::from(newcomer.join().unwrap()), "one newcomer, one eviction at most");
+            assert_eq!((house.connections().0, house.clients()), (0, 0));
+        });
     }
 
     /// However a refusal and a seat that becomes idle fall together: the next newcomer finds the seat.
     #[test]
     fn shuttle_load_3_no_idle_seat_is_overlooked() {
-        shuttle::check_random(
-            || {
-                let house = Admission::new(2);
-                let permits: Vec<_> = (0..2).map(|_| house.admit(Some(client()), None).unwrap()).collect();
-                let idlers = permits.into_iter().map(|permit| {
-                    thread::spawn(move || {
-                        permit.idle(Millis(1), Waker::noop());
-                        permit
-                    })
-                });
-                let idlers: Vec<_> = idlers.collect();
-                let early: Vec<_> =
-                    (0..2).filter_map(|_| house.admit(Some(client()), Some(2)).ok()).collect();
-                let permits: Vec<_> = idlers.into_iter().map(|idler| idler.join().unwrap()).collect();
-                let late: Vec<_> =
-                    (early.len()..2).map(|_| house.admit(Some(client()), Some(2)).unwrap()).collect();
-                assert!(permits.iter().all(Permit::evicted));
-                assert_eq!(house.admit(None, None).unwrap_err(), Refused::HouseFull);
-                drop((early, late, permits));
-                assert_eq!((house.connections().0, house.clients()), (0, 0));
-            },
-            SCHEDULES,
-        );
+        in_many_orders(SCHEDULES, || {
+            let house = Admission::new(2);
+            let permits: Vec<_> = (0..2).map(|_| house.admit(Some(client()), None).unwrap()).collect();
+            let idlers = permits.into_iter().map(|permit| {
+                thread::spawn(move || {
+                    permit.idle(Millis(1), Waker::noop());
+                    permit
+                })
+            });
+            let idlers: Vec<_> = idlers.collect();
+            let early: Vec<_> = (0..2).filter_map(|_| house.admit(Some(client()), Some(2)).ok()).collect();
+            let permits: Vec<_> = idlers.into_iter().map(|idler| idler.join().unwrap()).collect();
+            let late: Vec<_> =
+                (early.len()..2).map(|_| house.admit(Some(client()), Some(2)).unwrap()).collect();
+            assert!(permits.iter().all(Permit::evicted));
+            assert_eq!(house.admit(None, None).unwrap_err(), Refused::HouseFull);
+            drop((early, late, permits));
+            assert_eq!((house.connections().0, house.clients()), (0, 0));
+        });
+    }
+
+    /// Wakes the thread that made it.
+    struct Owner(thread::Thread);
+
+    impl Wake for Owner {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    /// Who sleeps in an idle seat is woken when somebody else is given it: a call that is lost is an owner who sleeps
+    /// for ever.
+    #[test]
+    fn shuttle_load_3_who_is_evicted_in_his_sleep_is_woken() {
+        in_many_orders(SCHEDULES, || {
+            let house = Admission::new(1);
+            let permit = house.admit(Some(client()), None).unwrap();
+            let sleeper = thread::spawn(move || {
+                let waker = Waker::from(std::sync::Arc::new(Owner(thread::current())));
+                permit.idle(Millis(1), &waker);
+                while !permit.evicted() {
+                    thread::park();
+                }
+                assert!(!permit.busy(), "who was evicted does not serve");
+            });
+            let newcomer = loop {
+                match house.admit(Some(client()), None) {
+                    Ok(permit) => break permit,
+                    Err(_) => thread::yield_now(),
+                }
+            };
+            sleeper.join().unwrap();
+            drop(newcomer);
+            assert_eq!((house.connections(), house.clients()), ((0, 1), 0));
+        });
+    }
+
+    /// Two doors take in guests of a house whose cap a reload lowers and raises meanwhile, and guests leave.
+    #[test]
+    fn shuttle_load_3_the_cap_holds_at_two_doors_and_over_a_reload() {
+        in_many_orders(SCHEDULES, || {
+            let house = Admission::new(2);
+            let doors = [1, 2].map(|number| {
+                let house = house.clone();
+                thread::spawn(move || {
+                    let first = house.admit(Some(client()), None);
+                    if let Ok(permit) = &first {
+                        permit.idle(Millis(number), Waker::noop());
+                    }
+                    let second = house.admit(Some(client()), Some(2));
+                    drop(first);
+                    second.map(drop)
+                })
+            });
+            house.set_cap(1);
+            house.set_cap(2);
+            for door in doors {
+                let _ = door.join().unwrap();
+            }
+            let (now, most) = house.connections();
+            assert!(now == 0 && most <= 2 && house.clients() == 0, "{now} now, {most} at most");
+        });
     }
 }

@@ -80,21 +80,29 @@ pub fn is_in_page_cache(file: impl AsFd, part: Range<u64>) -> io::Result<bool> {
     if done == 0 { Ok(stat.cached >= pages) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Lets two signals pass whose default is to end the process: SIGIO, which tells of a writer that waits for a lease of ours
+/// to end, though it ends by itself at once ([`while_nobody_writes`]); and SIGXFSZ, which tells that a file would grow
+/// beyond `RLIMIT_FSIZE`: the write then fails, and that upload alone.
+pub fn ignore_signals() {
+    static IGNORED: Once = Once::new();
+    IGNORED.call_once(|| [libc::SIGIO, libc::SIGXFSZ].into_iter().for_each(ignore));
+}
+
+fn ignore(signal: libc::c_int) {
+    // SAFETY: to ignore a signal runs no code of ours.
+    #[allow(unsafe_code)]
+    unsafe {
+        libc::signal(signal, libc::SIG_IGN);
+    }
+}
+
 /// Does `work` while nobody else has `file`, which is open for reading, open for writing: whoever wants to waits that
 /// long. `Ok(None)` where somebody has it open already.
 ///
 /// # Errors
 /// `EACCES` where the file is not ours and we may not lease it (`CAP_LEASE`), `EINVAL` on a file system without leases.
 pub fn while_nobody_writes<T>(file: impl AsFd, work: impl FnOnce() -> T) -> io::Result<Option<T>> {
-    static BREAKS_IGNORED: Once = Once::new();
-    BREAKS_IGNORED.call_once(|| {
-        // SAFETY: to ignore a signal runs no code of ours. SIGIO, which tells of a writer that waits for our lease to
-        // end, would end the process; the lease ends by itself at once.
-        #[allow(unsafe_code)]
-        unsafe {
-            libc::signal(libc::SIGIO, libc::SIG_IGN);
-        }
-    });
+    ignore_signals();
     let set = |kind: libc::c_int| {
         // SAFETY: F_SETLEASE takes an int and no memory (man 2 fcntl).
         #[allow(unsafe_code)]
