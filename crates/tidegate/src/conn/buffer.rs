@@ -28,6 +28,12 @@ impl Buffer {
         self.start == self.end
     }
 
+    /// Whether no head is on its way: the empty line that old clients send behind a body is none (RFC 9112 §2.2).
+    #[inline]
+    pub fn is_blank(&self) -> bool {
+        self.unread().iter().all(|byte| matches!(byte, b'\r' | b'\n'))
+    }
+
     /// Marks `count` bytes as done with.
     #[inline]
     pub fn consume(&mut self, count: usize) {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use http1::{Answer, AnswerBody, Framing, Sent};
 
 use super::buffer::Buffer;
-use super::deadline::{FIRST_BYTE, Slot};
+use super::deadline::{FIRST_BYTE, LAST_CALL, Slot};
 use super::local::Local;
 use crate::clock::{Millis, unix_of};
 use crate::exchange::Exchange;
@@ -45,6 +45,8 @@ pub struct Connection {
     pub(super) in_head: bool,
     /// A request is being answered, or the connection is on its way out: it is not idle.
     pub(super) in_request: bool,
+    /// The server ends, and this connection, which is idle, was given a last moment.
+    last_call: bool,
     /// The client announced that it expects no further answer, and got what it asked for.
     pub(super) client_closes: bool,
     /// When something last happened.
@@ -60,7 +62,7 @@ pub(super) enum Fill {
     End,
     /// The deadline passed.
     Late,
-    /// The connection is idle and must make room.
+    /// The connection is idle and must make room for another.
     Leave,
 }
 
@@ -88,6 +90,7 @@ impl Connection {
             served: 0,
             in_head: false,
             in_request: false,
+            last_call: false,
             client_closes: false,
             now,
         }
@@ -95,15 +98,20 @@ impl Connection {
 
     /// Waits for bytes from the peer.
     pub(super) async fn fill(&mut self, input: &mut Buffer) -> Fill {
-        let between = input.is_empty() && !self.in_request;
+        let between = input.is_blank() && !self.in_request;
         let filled = poll_fn(|cx| {
             let room = self.local.room();
             match self.local.buffers.receive(input, room, |spare| self.io.poll_read(cx, spare)) {
                 Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Fill::End),
                 Poll::Ready(Ok(_)) => Poll::Ready(Fill::Bytes),
                 Poll::Pending if self.slot.is_over(cx) => Poll::Ready(Fill::Late),
-                Poll::Pending if between && self.must_leave() => Poll::Ready(Fill::Leave),
+                Poll::Pending if between && self.permit.as_ref().is_some_and(Permit::evicted) => {
+                    Poll::Ready(Fill::Leave)
+                }
                 Poll::Pending => {
+                    if between && self.local.is_draining() && !std::mem::replace(&mut self.last_call, true) {
+                        self.slot.set(self.local.clock.now().after(LAST_CALL));
+                    }
                     if let Some(permit) = self.permit.as_ref().filter(|_| between) {
                         permit.idle(self.now, cx.waker());
                     }
@@ -116,12 +124,6 @@ impl Connection {
             Fill::Bytes if between && !self.permit.as_ref().is_none_or(Permit::busy) => Fill::Leave,
             filled => filled,
         }
-    }
-
-    /// Whether an idle connection must make room. A drain leaves those a last answer whose request is there already,
-    /// though the event loop has not said so.
-    fn must_leave(&self) -> bool {
-        self.permit.as_ref().is_some_and(Permit::evicted) || self.local.is_draining() && !self.io.has_unread()
     }
 
     /// Encodes the head of `response`, and its body where that is in memory. What was attached before is sent by now.

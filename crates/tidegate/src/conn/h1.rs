@@ -72,7 +72,7 @@ impl Connection {
         loop {
             match self.fill(&mut input).await {
                 Fill::Bytes => {}
-                Fill::Late if head_begun(&input) => {
+                Fill::Late if !input.is_blank() => {
                     self.refuse_late(input.unread());
                     return Ok(input);
                 }
@@ -134,7 +134,7 @@ impl Connection {
             self.local.buffers.give_back(input);
             self.in_head = false;
             self.slot.set(self.now.after(site.keep_alive));
-        } else if !head_begun(input) {
+        } else if input.is_blank() {
             self.in_head = false;
             if self.served_any() {
                 self.slot.set(self.now.after(site.keep_alive));
@@ -211,11 +211,6 @@ impl Connection {
     fn all_left(&self) -> bool {
         sys::unsent_yet(&self.io).unwrap_or(0) == 0
     }
-}
-
-/// Whether a head is on its way: the empty line that old clients send behind a body is none (RFC 9112 §2.2).
-fn head_begun(input: &Buffer) -> bool {
-    input.unread().iter().any(|byte| !matches!(byte, b'\r' | b'\n'))
 }
 
 fn no_seat(refused: Refused) -> Reject {

@@ -12,8 +12,8 @@ use crate::worker::{Order, Worker};
 
 /// How often a draining server looks whether its workers have ended.
 const POLL: Duration = Duration::from_millis(5);
-/// What a worker with nothing open needs to end; a shorter drain would call that a cut.
-const FLOOR: Duration = Duration::from_millis(200);
+/// What a worker with nothing but idle connections needs to end; a shorter drain would call that a cut.
+const FLOOR: Duration = Duration::from_millis(300);
 /// How long the pool and the log may take to finish at the very end.
 const LAST_WORK: Duration = Duration::from_secs(2);
 
