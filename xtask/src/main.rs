@@ -10,6 +10,7 @@
 //! slow      thousands of slow clients                 slow/ over bench/
 //! overload  five times the load that can be served    bench/overload/
 //! crash     kills and power cuts amid uploads         crash/ over bench/
+//! soak      all of it at once, for long               soak/ over crash/ and flood/
 //! ```
 //!
 //! Exit codes: 0 all is well, 1 something was found or failed, 2 the command line made no sense.
@@ -23,8 +24,10 @@ mod crash;
 mod dice;
 mod flood;
 mod hosts;
+mod mounts;
 mod rust_text;
 mod slow;
+mod soak;
 mod tidy;
 mod tools;
 mod tree;
@@ -56,6 +59,8 @@ usage: cargo xtask COMMAND
   overload             five times as many requests as can be served  [--seconds N] [--queue N]
   crash                kill -9 and power cuts amid uploads: is what was acknowledged there?
     --kills N  --powercuts N  --no-fsync  --no-link  --seed N  --binary PATH
+  soak                 mixed clients, and something done to the server every ten seconds
+    --minutes N  --corrupt  --seed N  --binary PATH
 ";
 
 fn main() -> ExitCode {
@@ -89,6 +94,7 @@ fn run(args: &[String]) -> Result<Verdict, String> {
         ["slow", flags @ ..] => slow::run(&root(), flags),
         ["overload", flags @ ..] => bench::overload(&root(), flags),
         ["crash", flags @ ..] => crash::run(&root(), flags),
+        ["soak", flags @ ..] => soak::run(&root(), flags),
         ["browser"] => ci::run(&root(), &["--only", "browser"]),
         ["help" | "-h" | "--help"] => {
             print!("{USAGE}");

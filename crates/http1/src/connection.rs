@@ -149,6 +149,13 @@ impl Connection {
         self.request.holds_back
     }
 
+    /// Whether the head of the answer to the last request was encoded.
+    #[inline]
+    #[must_use]
+    pub const fn is_answered(&self) -> bool {
+        matches!(self.writing, Writing::Answered { .. })
+    }
+
     /// Asks for the body: writes `100 Continue`, once, to a client that waits for it, and nothing otherwise.
     ///
     /// A client that already sends needs no asking (RFC 9110 §10.1.1).
@@ -217,10 +224,6 @@ impl Connection {
         if matches!(event, BodyEvent::End { .. }) || matches!(self.reading, Reading::Exact(0)) {
             self.reading = Reading::Finished;
         }
-    }
-
-    fn is_answered(&self) -> bool {
-        matches!(self.writing, Writing::Answered { .. })
     }
 
     /// The framing that a GET would get (RFC 9112 §6.3, seen from the sender; RFC 9110 §8.6).

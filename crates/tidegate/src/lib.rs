@@ -20,6 +20,7 @@ pub mod greeting;
 pub mod handlers;
 pub mod healthcheck;
 pub mod http;
+pub mod isolate;
 pub mod limits;
 pub mod net;
 pub mod pipeline;

@@ -4,7 +4,6 @@
 //! by `http1` before a request exists; (10) is the upload handler's, (11) the file handler's.
 
 use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use http1::{Expect, Target};
 
@@ -16,6 +15,7 @@ use crate::http::request::Name;
 use crate::http::response::Fields;
 use crate::http::url_path::UrlPath;
 use crate::http::{Code, Method, Reject, Reply, Request, Response, negotiate, problem};
+use crate::isolate::{self, Panicked};
 use crate::limits::Client;
 use crate::net::Peer;
 use crate::router::{ALLOW_ALL, ALLOW_READ, Page, Route};
@@ -48,8 +48,8 @@ pub struct Arrival {
 /// Answers `request`, and notes whose it is.
 #[inline]
 pub fn handle<'b>(site: &'b Site, request: &Request<'b>, arrival: Arrival, client: &mut Client) -> Reply<'b> {
-    let answer = catch_unwind(AssertUnwindSafe(|| judge(site, request, arrival, client)));
-    match answer.unwrap_or_else(|_| Err(panicked())) {
+    let answer = isolate::run(|| judge(site, request, arrival, client));
+    match answer.unwrap_or_else(|Panicked| Err(panicked())) {
         Ok(Reply::Now(Ok(response))) => Reply::Now(response),
         Ok(Reply::Now(Err(reject))) | Err(reject) => Reply::Now(refuse(site, &reject, request, arrival)),
         Ok(answer) => {
@@ -133,6 +133,7 @@ fn respond<'b>(
     path: &UrlPath<'b>,
     arrival: Arrival,
 ) -> Result<Answer<'b>, Reject> {
+    crate::failpoint!("handler");
     match route {
         Route::Upload | Route::Uploaded(_) | Route::File if arrival.caller.backstage => {
             Err(Reject::not_found())
@@ -221,22 +222,23 @@ fn isolated(answer: Answer<'_>) -> Answer<'_> {
     match answer {
         Reply::Now(outcome) => Reply::Now(outcome),
         Reply::Later(mut later) => Reply::Later(Box::pin(poll_fn(move |cx| {
-            catch_unwind(AssertUnwindSafe(|| later.as_mut().poll(cx)))
-                .unwrap_or_else(|_| std::task::Poll::Ready(Err(panicked())))
+            isolate::poll(later.as_mut(), cx)
+                .map(|outcome| outcome.unwrap_or_else(|Panicked| Err(panicked())))
         }))),
         Reply::AfterBody { limit, then } => Reply::AfterBody {
             limit,
-            then: Box::new(move |body| match catch_unwind(AssertUnwindSafe(|| then(body))) {
+            then: Box::new(move |body| match isolate::run(|| then(body)) {
                 Ok(answer) => isolated(answer),
-                Err(_) => Reply::Now(Err(panicked())),
+                Err(Panicked) => Reply::Now(Err(panicked())),
             }),
         },
     }
 }
 
-fn panicked() -> Reject {
+/// 500 for a request that met a panic.
+pub fn panicked() -> Reject {
     Reject::new(Code::Internal, "The server made a mistake; this request alone is lost.")
-        .seen("a handler panicked")
+        .seen("it panicked; the log tells where")
 }
 
 fn options<'b>(allow: &'static str) -> Answer<'b> {

@@ -18,6 +18,7 @@ use crate::conn::Connection;
 use crate::conn::deadline::TICK;
 use crate::conn::local::Local;
 use crate::http::host::Here;
+use crate::isolate;
 use crate::limits::Admission;
 use crate::net::listener::Bound;
 use crate::net::{Listener, Peer, Transport, sys};
@@ -187,22 +188,28 @@ async fn tick(local: Rc<Local>) {
     let mut peak = 0;
     for count in 1_u64.. {
         tokio::time::sleep(TICK).await;
-        local.clock.refresh();
-        local.deadlines.tick(local.clock.now());
-        local.recorder.flush();
-        let live = local.deadlines.live();
-        local.recorder.tally().set_connections(live);
-        if count % STATE_EVERY == 0 {
-            local.recorder.tell_state(live);
-            local.recorder.tick(local.clock.now());
-            peak = peak.max(live);
-            if peak >= CROWD
-                && live < peak / 2
-                && local.site().pool.run_spare("tidying up", sys::give_memory_back)
-            {
-                peak = live;
+        let _ = isolate::run(|| {
+            crate::failpoint!("tick");
+            local.clock.refresh();
+            local.deadlines.tick(local.clock.now());
+            local.recorder.flush();
+            let live = local.deadlines.live();
+            local.recorder.tally().set_connections(live);
+            if count % STATE_EVERY == 0 {
+                local.recorder.tell_state(live);
+                local.recorder.tick(local.clock.now());
+                tidy_up(&local, live, &mut peak);
             }
-        }
+        });
+    }
+}
+
+/// Gives memory back when half of a crowd has gone.
+fn tidy_up(local: &Local, live: usize, peak: &mut usize) {
+    *peak = live.max(*peak);
+    let shrunk = *peak >= CROWD && live < *peak / 2;
+    if shrunk && local.site().pool.run_spare("tidying up", sys::give_memory_back) {
+        *peak = live;
     }
 }
 
@@ -254,26 +261,47 @@ impl Door {
 }
 
 impl Inside {
+    /// Gives a connection its seat, or tells it that there is none. A panic here costs that connection alone.
     fn welcome(&self, at: &ListenAddr, io: Transport, peer: Peer) {
+        let _ = isolate::run(|| self.seat(at, io, peer));
+    }
+
+    fn seat(&self, at: &ListenAddr, io: Transport, peer: Peer) {
         let caller = Caller { peer, here: here(at, &io), backstage: self.backstage };
         let site = self.local.site();
         let guard = &site.guard;
         match self.admission.admit(guard.identity.counted(peer), guard.max_connections) {
             Ok(permit) => {
+                crate::failpoint!("accept");
                 let mut connection = Connection::new(io, caller, Some(permit), &self.local);
                 spawn_local(async move { connection.serve().await });
             }
             Err(refused) if self.local.turned_away.get() < self.courtesy => {
-                let local = Rc::clone(&self.local);
-                local.turned_away.set(local.turned_away.get() + 1);
-                let mut connection = Connection::new(io, caller, None, &local);
+                let telling = Telling::begin(&self.local);
+                let mut connection = Connection::new(io, caller, None, &self.local);
                 spawn_local(async move {
+                    let _telling = telling;
                     connection.turn_away(refused).await;
-                    local.turned_away.set(local.turned_away.get().saturating_sub(1));
                 });
             }
             Err(refused) => Connection::new(io, caller, None, &self.local).turn_away_silently(refused),
         }
+    }
+}
+
+/// A connection that is being told that it has no seat; counted until this is dropped.
+struct Telling(Rc<Local>);
+
+impl Telling {
+    fn begin(local: &Rc<Local>) -> Self {
+        local.turned_away.set(local.turned_away.get() + 1);
+        Self(Rc::clone(local))
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        self.0.turned_away.set(self.0.turned_away.get().saturating_sub(1));
     }
 }
 

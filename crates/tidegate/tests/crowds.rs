@@ -8,7 +8,7 @@
 mod support;
 mod visitors;
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -31,23 +31,46 @@ fn idle_second(server: &Server) -> f64 {
     server.cpu_seconds() - before
 }
 
+/// How long each of `silent` lives, from when it was begun; none of them is told anything.
+fn ages(mut silent: Vec<(Client, Instant)>) -> Vec<Duration> {
+    let mut ages = Vec::new();
+    while let Some((_, last)) = silent.last() {
+        assert!(last.elapsed() < 2 * SOON, "{} are open after {:?}", silent.len(), last.elapsed());
+        silent.retain(|(client, begun)| match client.stream.peek(&mut [0]) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => true,
+            outcome => {
+                assert_eq!(outcome.unwrap(), 0, "bytes on a connection that asked for nothing");
+                ages.push(begun.elapsed());
+                false
+            }
+        });
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    ages
+}
+
+/// More at once than the kernel keeps back until they speak: those too have ten seconds from when they were accepted.
 #[test]
 fn row_e2_load_5_five_thousand_silent_connections_are_closed() {
     raise_descriptors();
     let server = Setup::new().file("index.html", "home").start();
     assert_eq!(server.get("/").status, 200);
     let (held, memory) = (server.descriptors(), server.memory_kib());
-    let begun = Instant::now();
-    let mut silent: Vec<Client> = (0..5000).map(|_| server.connect()).collect();
-    let opened = begun.elapsed();
+    let silent = |_| {
+        let begun = Instant::now();
+        let client = server.connect();
+        client.stream.set_nonblocking(true).unwrap();
+        (client, begun)
+    };
+    let silent: Vec<_> = (0..5000).map(silent).collect();
     for _ in 0..20 {
         assert_eq!(server.get("/").status, 200, "others are served beside them");
     }
-    for client in &mut silent {
-        assert_eq!(client.rest(SOON), (Vec::new(), End::Closed));
-    }
-    let last = begun.elapsed() - opened;
-    assert!(begun.elapsed() > Duration::from_millis(9_500), "{last:?} is too early");
+    let mut ages = ages(silent);
+    ages.sort_unstable();
+    let (first, last) = (ages[0], ages[ages.len() - 1]);
+    // Part of the ten seconds, one, is the kernel's; a crowd it may pass on before that.
+    assert!(first > Duration::from_millis(8_900), "{first:?} is too early");
     // A second until it is accepted, ten for the first byte, and what a busy machine takes.
     assert!(last < Duration::from_secs(11) + SOON / 2, "the last one was closed after {last:?}");
     eventually("their descriptors are free", || server.descriptors() <= held);

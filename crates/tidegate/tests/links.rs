@@ -18,8 +18,11 @@ use support::{SOON, Server, Setup, eventually};
 const SECRET: &str = "SECRET: this lies outside";
 
 /// A root with `inside.html` and `dir/page.html`, and beside it what no link may reach.
+///
+/// Without the sandbox, which would keep the outside from a server that follows such a link.
 fn setup() -> Setup {
-    let setup = Setup::new().file("inside.html", "inside").file("dir/page.html", "page");
+    let setup = Setup::new().args(&["--no-sandbox"]);
+    let setup = setup.file("inside.html", "inside").file("dir/page.html", "page");
     setup.folder.write("outside.html", SECRET);
     setup.folder.write("beside/page.html", SECRET);
     setup.folder.write("beside/index.html", SECRET);

@@ -31,6 +31,7 @@ const FAMILIES: &[(&str, &str)] = &[
     ("tidegate_cache_misses_total", "counter"),
     ("tidegate_uploads_total", "counter"),
     ("tidegate_log_dropped_total", "counter"),
+    ("tidegate_panics_total", "counter"),
     ("tidegate_config_reload_success", "gauge"),
     ("tidegate_build_info", "gauge"),
     ("process_cpu_seconds_total", "counter"),

@@ -20,7 +20,7 @@ fn sorted_threads(server: &Server) -> Vec<String> {
 }
 
 #[test]
-fn load_4_a_panic_on_the_pool_costs_one_upload() {
+fn row_j1_load_4_a_panic_on_the_pool_costs_one_upload() {
     let mut server = armed("upload");
     let threads = sorted_threads(&server);
     let mut beside = server.connect();
@@ -41,7 +41,7 @@ fn load_4_a_panic_on_the_pool_costs_one_upload() {
 }
 
 #[test]
-fn load_4_a_panic_on_a_worker_costs_one_request() {
+fn row_j1_load_4_a_panic_on_a_worker_costs_one_request() {
     let server = armed("judge");
     let threads = sorted_threads(&server);
     let mut waiting = server.connect();
@@ -67,8 +67,8 @@ fn load_4_a_panic_on_a_worker_costs_one_request() {
 
 /// Opening goes to the pool only where it would block: the kernel is made to say so.
 #[test]
-fn load_4_a_panic_while_a_file_is_opened_costs_one_request() {
-    if !is_root("load_4_a_panic_while_a_file_is_opened_costs_one_request") {
+fn row_j1_load_4_a_panic_while_a_file_is_opened_costs_one_request() {
+    if !is_root("row_j1_load_4_a_panic_while_a_file_is_opened_costs_one_request") {
         return;
     }
     let server = armed("open");
@@ -91,8 +91,8 @@ fn load_4_a_panic_while_a_file_is_opened_costs_one_request() {
 
 /// Negative control: what is not armed does nothing.
 #[test]
-fn load_4_an_unarmed_point_is_nothing() {
-    let server = armed("nothing");
+fn row_j1_load_4_an_unarmed_point_is_nothing() {
+    let server = armed("control");
     assert_eq!(server.get("/page.html").text(), "served");
     assert_eq!(server.upload(b"[1]").status, 201);
 }

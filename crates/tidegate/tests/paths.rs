@@ -30,7 +30,8 @@ fn server() -> Server {
         .file(".well-knownx/page.html", "SECRET");
     // What a climb would find.
     setup.folder.write("secret.html", "SECRET");
-    setup.start()
+    // The sandbox would keep it from a server that climbs.
+    setup.args(&["--no-sandbox"]).start()
 }
 
 const CLIMBS: [&str; 30] = [

@@ -116,9 +116,10 @@ impl Client {
         let length = answer.field("content-length").and_then(|value| value.parse::<usize>().ok());
         let length = length.ok_or_else(|| broken("an answer without a length"))?;
         while self.input.len() < length {
-            self.read_more()?;
+            self.read_more().map_err(|error| broken(&format!("an answer without its end: {error}")))?;
         }
-        Ok(self.input.drain(..length).collect())
+        let next = self.input.split_off(length);
+        Ok(std::mem::replace(&mut self.input, next))
     }
 
     fn read_more(&mut self) -> io::Result<()> {

@@ -23,6 +23,7 @@ use crate::bench;
 use crate::bench::grid::Grid;
 use crate::context::Context;
 use crate::dice::{self, Dice};
+use crate::mounts;
 use crate::tools::{self, Missing};
 use season::{Aftermath, Run, Season, Strike};
 use uploads::Uploads;
@@ -79,10 +80,10 @@ pub(crate) fn run(root: &Path, flags: &[&str]) -> Result<Verdict, String> {
     let plan = parse(flags)?;
     let verdict = if !tools::is_root() {
         Err("mounts, and the cut of their power, need root".to_owned())
-    } else if disk::is_apart() {
+    } else if mounts::is_apart() {
         perform(root, &plan)
     } else {
-        let error = disk::become_apart(&[&["crash"], flags].concat());
+        let error = mounts::become_apart(&[&["crash"], flags].concat());
         Err(format!("no mounts of our own: {error}"))
     };
     Ok(verdict.unwrap_or_else(|problem| {

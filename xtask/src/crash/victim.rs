@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
@@ -95,15 +95,20 @@ impl Victim {
             if let Some(port) = self.port_so_far() {
                 return Ok(port);
             }
-            if self.has_ended() || Instant::now() >= deadline {
+            if self.ended().is_some() || Instant::now() >= deadline {
                 return Err(format!("the server did not come up; it said:\n{}", self.said()));
             }
             thread::sleep(LOOK);
         }
     }
 
-    pub(crate) fn has_ended(&mut self) -> bool {
-        !matches!(self.child.try_wait(), Ok(None))
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How it ended, once it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
     }
 
     /// SIGKILL, and its end.

@@ -28,24 +28,24 @@ const CROWD_LIMIT: Duration = Duration::from_secs(60);
 
 /// What the requests got.
 #[derive(Debug, Default)]
-pub(super) struct Storm {
+pub(crate) struct Storm {
     /// From the first request to the last answer.
-    pub(super) took: Duration,
-    pub(super) admitted: u64,
+    pub(crate) took: Duration,
+    pub(crate) admitted: u64,
     /// How long each 429 or 503 took.
-    pub(super) refused: Vec<Duration>,
+    pub(crate) refused: Vec<Duration>,
 }
 
 /// What the connections got.
 #[derive(Debug, Default)]
-pub(super) struct Crowd {
-    pub(super) opened: usize,
+pub(crate) struct Crowd {
+    pub(crate) opened: usize,
     /// How long each 429 or 503 took, from the connect.
-    pub(super) refused: Vec<Duration>,
+    pub(crate) refused: Vec<Duration>,
 }
 
 /// Asks until `requests` are done and `seconds` are over. An `Err` names an answer that is neither yes nor no.
-pub(super) fn storm(port: u16, requests: u64, seconds: u64) -> Result<Storm, String> {
+pub(crate) fn storm(port: u16, requests: u64, seconds: u64) -> Result<Storm, String> {
     let begun = Instant::now();
     let least = Duration::from_secs(seconds);
     let done = AtomicU64::new(0);
@@ -88,7 +88,7 @@ fn ask(port: u16, goes_on: &impl Fn() -> bool) -> Result<Storm, String> {
 
 /// Opens `count` connections, begins a request on each so that none of them is idle, and keeps those that are taken.
 /// The server has `seats` for them.
-pub(super) fn crowd(port: u16, count: usize, seats: usize) -> Crowd {
+pub(crate) fn crowd(port: u16, count: usize, seats: usize) -> Crowd {
     let mut crowd = Crowd::default();
     let mut kept: Vec<(Instant, TcpStream)> = Vec::new();
     let (mut unwatched, mut taken_in_a_row) = (seats, 0);

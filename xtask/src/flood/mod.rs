@@ -7,7 +7,7 @@
 //! ```
 //! With `--no-limits` the bars must be missed: that shows what the limits are for.
 
-mod bad;
+pub(crate) mod bad;
 mod good;
 
 use std::fmt::Write as _;

@@ -20,7 +20,7 @@ const LAYERS: [&[&str]; 12] = [
     &["telemetry"],
     &["limits", "router", "exchange"],
     &["http", "store", "disk"],
-    &["config", "net", "sandbox", "pool", "clock", "random", "failpoint", "sync"],
+    &["config", "net", "sandbox", "pool", "clock", "random", "isolate", "failpoint", "sync"],
 ];
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {

@@ -127,13 +127,15 @@ impl Connection {
         if sent.framing == Framing::Nothing {
             return Ok(());
         }
+        self.under_way = true;
         let (bytes, result) = match &response.body {
             Body::Sealed(bytes) => send_file::sealed(self, bytes).await,
             Body::File(file, range) => send_file::part(self, site, file, range.clone()).await,
             Body::Parts(file, parts) => send_file::parts(self, site, file, parts).await,
             Body::Live(live) => send_live::pieces(self, site, live, sent.framing).await,
-            _ => return Ok(()),
+            _ => (exchange.bytes, Ok(())),
         };
+        self.under_way = false;
         exchange.bytes = bytes;
         result
     }

@@ -35,6 +35,10 @@ pub struct Connection {
     pub(super) slot: Slot,
     /// Encoded and not yet sent.
     pub(super) out: Vec<u8>,
+    /// So much of `out` is whole answers, of which nothing was sent yet.
+    pub(super) whole: usize,
+    /// The payload behind an encoded head is on its way: to end now is to cut it.
+    pub(super) under_way: bool,
     /// A payload that follows `out`: too large to be copied behind its head.
     pub(super) attached: Option<(Arc<[u8]>, Range<usize>)>,
     /// The seat; a connection that got none is only told so.
@@ -84,6 +88,8 @@ impl Connection {
             local: Rc::clone(local),
             slot,
             out: Vec::new(),
+            whole: 0,
+            under_way: false,
             attached: None,
             permit,
             caller,
@@ -128,6 +134,7 @@ impl Connection {
 
     /// Encodes the head of `response`, and its body where that is in memory. What was attached before is sent by now.
     pub(super) fn encode(&mut self, site: &Site, response: &Response, exchange: &mut Exchange<'_>) -> Sent {
+        crate::failpoint!("encode");
         debug_assert!(self.attached.is_none(), "an attachment is followed by a flush");
         if self.out.capacity() == 0 {
             self.out = self.local.buffers.take_output();
@@ -160,6 +167,9 @@ impl Connection {
             }
             exchange.bytes = length;
         }
+        if response.body.bytes().is_some() || sent.framing == Framing::Nothing {
+            self.whole = self.out.len();
+        }
         sent
     }
 
@@ -190,6 +200,7 @@ impl Connection {
 
     /// Writes down how an exchange ended, which is now.
     pub(super) fn record(&mut self, exchange: &Exchange<'_>) {
+        crate::failpoint!("record");
         let ended = Instant::now();
         // From here on the connection is idle, however long the answer took.
         self.now = self.local.clock.at(ended);

@@ -11,6 +11,8 @@
 //! The loop's own state is what an idle connection costs: it holds no buffer, and whatever needs more state
 //! than a cached answer does runs in a box of its own.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::time::Instant;
 
 use http1::{BodyLength, FieldStorage, Next};
@@ -23,6 +25,7 @@ use super::linger;
 use crate::exchange::Exchange;
 use crate::http::reject::Extra;
 use crate::http::{Code, Reject, Reply, Request};
+use crate::isolate::{self, Panicked};
 use crate::limits::Refused;
 use crate::net::sys;
 use crate::pipeline::{self, Arrival};
@@ -61,8 +64,14 @@ enum Turn {
 impl Connection {
     /// Serves requests until either side has enough, then closes.
     pub async fn serve(&mut self) {
-        if let Ok(rest) = self.converse().await {
-            self.goodbye(rest).await;
+        let end = {
+            let mut conversation = pin!(self.converse());
+            poll_fn(|cx| isolate::poll(conversation.as_mut(), cx)).await
+        };
+        match end {
+            Ok(Ok(rest)) => self.goodbye(rest).await,
+            Ok(Err(Gone)) => {}
+            Err(Panicked) => self.apologise().await,
         }
     }
 
@@ -113,8 +122,25 @@ impl Connection {
         }
     }
 
+    /// After a panic of this driver (SPEC LOAD-4): what was encoded whole is sent, a request that has no answer yet is
+    /// told so, and the connection closes, for nobody knows where it stands. A payload that is on its way is cut.
+    async fn apologise(&mut self) {
+        if self.out.len() > self.whole {
+            self.out.truncate(self.whole);
+            self.attached = None;
+        }
+        if !self.proto.is_answered() {
+            self.refuse_unread(&pipeline::panicked(), None);
+        } else if self.under_way && self.whole == 0 {
+            self.io.reset_on_close();
+            return;
+        }
+        self.goodbye(Buffer::default()).await;
+    }
+
     /// Tells a connection that has no seat so, and closes it.
     pub async fn turn_away(&mut self, refused: Refused) {
+        crate::failpoint!("turn_away");
         self.refuse_unread(&no_seat(refused), None);
         self.goodbye(Buffer::default()).await;
     }
@@ -157,6 +183,7 @@ impl Connection {
                 return Step::Last(0);
             }
         };
+        crate::failpoint!("head");
         let started = Instant::now();
         self.now = self.local.clock.at(started);
         self.in_head = false;

@@ -36,6 +36,7 @@ pub(super) async fn body(
     let mut body = Vec::new();
     let started = connection.local.clock.now();
     loop {
+        crate::failpoint!("body");
         let input = tail.unread();
         match connection.proto.read_body(input, &site.limits) {
             Err(error) => return Err(Stop::Refuse(Reject::from(&error))),

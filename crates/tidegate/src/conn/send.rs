@@ -78,6 +78,7 @@ impl Connection {
 
     /// Sends what is encoded, behind which more follows at once.
     pub(super) async fn flush_before_more(&mut self) -> Result<(), Gone> {
+        self.whole = 0;
         let Self { io, out, .. } = self;
         let written = poll_fn(|cx| match io.poll_write_before_more(cx, out) {
             // What does not fit into the socket at once is sent as ever.
@@ -98,6 +99,7 @@ impl Connection {
     }
 
     async fn write_out(&mut self) -> Result<(), Gone> {
+        self.whole = 0;
         let Self { io, out, attached, slot, local, .. } = self;
         let attached =
             attached.as_ref().and_then(|(bytes, part)| bytes.get(part.clone())).unwrap_or_default();

@@ -152,10 +152,12 @@ impl<'a> Transfer<'a> {
     }
 
     async fn run(&mut self, range: Range<u64>) -> Result<(), Gone> {
+        crate::failpoint!("send");
         self.offset = range.start;
         if range.is_empty() {
             return self.connection.flush().await;
         }
+        self.connection.whole = 0;
         let copied = range.end.saturating_sub(self.site.copied_end).max(range.start);
         if self.file.memory.strong_count() > 0 {
             self.connection.flush_before_more().await?;
@@ -240,6 +242,7 @@ impl<'a> Transfer<'a> {
         let Connection { io, out, slot, local, .. } = &mut **connection;
         poll_fn(|cx| {
             while *offset < end {
+                crate::failpoint!("piece");
                 let front = out.get(*head..).unwrap_or_default();
                 let left = usize::try_from(end - *offset).unwrap_or(usize::MAX);
                 match io.poll_writable(cx) {

@@ -88,6 +88,7 @@ async fn send(
     framing: Framing,
     bytes: &mut u64,
 ) -> Result<(), Gone> {
+    crate::failpoint!("live");
     match framing {
         Framing::Chunked => {
             chunk_head(&mut connection.out, piece.len());

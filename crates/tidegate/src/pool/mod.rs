@@ -18,7 +18,6 @@ mod status;
 
 use std::future::Future;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::PoisonError;
 use std::task::{Context, Poll};
@@ -27,6 +26,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::config::ThreadRange;
+use crate::isolate;
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, lock, thread};
 use crew::{Crew, Job, Next};
 pub use status::{BOUNDS_SECONDS, Status, ThreadStatus, WaitHistogram};
@@ -315,7 +315,11 @@ fn unlock_and_call(state: MutexGuard<'_, State>, number: Option<usize>) {
 /// Runs a job; a panic ends with it.
 fn run(number: usize, job: Job<Run>) {
     log::debug!("pool-{number}: {}", job.what);
-    if catch_unwind(AssertUnwindSafe(job.run)).is_err() {
+    let ran = isolate::run(|| {
+        crate::failpoint!("job");
+        (job.run)();
+    });
+    if ran.is_err() {
         log::error!("pool-{number}: a job panicked while {}; the thread goes on", job.what);
     }
     log::debug!("pool-{number}: idle");

@@ -96,6 +96,7 @@ impl Control {
     }
 
     fn obey(&self, line: &str) -> Result<String, String> {
+        crate::failpoint!("control");
         let (ledger, now) = (&self.overview.parts.ledger, self.overview.now());
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {

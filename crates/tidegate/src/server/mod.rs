@@ -44,6 +44,7 @@ use self::state::State;
 use self::takeover::Predecessor;
 use crate::config::{Invocation, ListenAddr, Settings};
 use crate::greeting;
+use crate::isolate;
 use crate::limits::Admission;
 use crate::net::listener::{Bound, SocketFiles};
 use crate::site::Services;
@@ -160,7 +161,7 @@ impl Server {
                         log::error!("a worker ended, and a server without it would answer some clients only");
                         return None;
                     }
-                    self.tick();
+                    let _ = isolate::run(|| self.tick());
                 }
                 _ = status.tick() => finished = self.tell_status(finished),
             }
@@ -177,6 +178,7 @@ impl Server {
 
     /// What is done once a second.
     fn tick(&self) {
+        crate::failpoint!("second");
         let (overview, ledger) = (&self.services.overview, &self.services.ledger);
         overview.tick();
         let now = overview.now();

@@ -23,9 +23,9 @@ use crate::pool::Pool;
 use crate::sandbox::Confined;
 use crate::site::Services;
 use crate::sync::Mutex;
-use crate::telemetry::Notes;
 use crate::telemetry::log::{self as logging, LogWriter};
 use crate::telemetry::process::Process;
+use crate::telemetry::{Notes, panics};
 use crate::worker::{Entrance, Start, Worker};
 
 impl Server {
@@ -56,7 +56,7 @@ impl Server {
         let state = State::of(&settings, &ledger)?;
         let confined = places::keep(&invocation, &mut settings, &store)?;
         // From here on there are threads.
-        let (writer, log_thread) = start_log(&settings.log)?;
+        let (writer, log_thread) = start_log(&settings.log, started)?;
         state.iter().for_each(State::tell);
         let cap = capacity::connections(&settings, descriptors);
         let store = store.inspect_err(|why| log::warn!("uploads are refused: {why}")).ok();
@@ -146,9 +146,9 @@ impl Server {
 }
 
 /// Starts the log, where panics are told too.
-fn start_log(settings: &LogSettings) -> Result<(LogWriter, JoinHandle<()>), StartError> {
+fn start_log(settings: &LogSettings, zero: Instant) -> Result<(LogWriter, JoinHandle<()>), StartError> {
     let (writer, thread) = LogWriter::start(settings).map_err(StartError::Log)?;
     logging::install(&writer, settings);
-    std::panic::set_hook(Box::new(|panic| log::error!("{panic}")));
+    panics::tell(zero);
     Ok((writer, thread))
 }

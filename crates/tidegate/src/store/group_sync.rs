@@ -49,15 +49,24 @@ impl GroupSync {
         state.running = true;
         let covered = state.asked;
         drop(state);
+        let _turn = Turn(self);
         let done = sync();
         let mut state = lock(&self.state);
-        state.running = false;
         match done {
             Ok(()) => state.synced = covered,
             Err(errno) => state.failed = Some(errno),
         }
-        self.news.notify_all();
         done
+    }
+}
+
+/// Whose turn it is to sync, until this is dropped: also by a panic, after which the next one syncs.
+struct Turn<'g>(&'g GroupSync);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.state).running = false;
+        self.0.news.notify_all();
     }
 }
 

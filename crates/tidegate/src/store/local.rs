@@ -14,23 +14,20 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, CWD, Dir, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::group_sync::GroupSync;
+use super::space::Space;
 use crate::clock::Utc;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Mutex, MutexGuard, lock};
 
 /// A name that is taken is answered with a new one; this often in a row means that something else is wrong.
 const NAME_TRIES: usize = 16;
 /// Where unnamed files are not to be had, staging files are called this; the boot sweep removes them.
 const STAGING_PREFIX: &str = ".tidegate-";
 const STAGING_SUFFIX: &str = ".tmp";
-/// How often the folder may be counted anew while the quota is used up.
-const RECOUNT: Duration = Duration::from_secs(1);
 
 /// A folder of uploads.
 #[derive(Debug)]
@@ -40,19 +37,7 @@ pub struct LocalStore {
     unnamed: AtomicBool,
     degraded: AtomicBool,
     folder_sync: GroupSync,
-    space: Mutex<Space>,
-}
-
-/// What the quota is held against.
-#[derive(Debug)]
-struct Space {
-    /// Bytes; the largest number where there is none.
-    quota: u64,
-    /// Bytes of the files in the folder, as last counted and added to since.
-    kept: u64,
-    /// Bytes of uploads that are being stored.
-    under_way: u64,
-    counted: Option<Instant>,
+    space: Space,
 }
 
 /// Why an upload was not kept. In each case nothing is left behind.
@@ -108,7 +93,7 @@ impl LocalStore {
             unnamed: AtomicBool::new(true),
             degraded: AtomicBool::new(false),
             folder_sync: GroupSync::default(),
-            space: Mutex::new(Space { quota: u64::MAX, kept: 0, under_way: 0, counted: None }),
+            space: Space::new(),
         };
         store.sweep()?;
         store.set_quota(quota);
@@ -127,11 +112,7 @@ impl LocalStore {
 
     /// Changes the quota in bytes; `None` means none. The folder is counted when there is one.
     pub fn set_quota(&self, quota: Option<u64>) {
-        let mut space = self.space();
-        space.quota = quota.unwrap_or(u64::MAX);
-        if quota.is_some() {
-            space.kept = self.count();
-        }
+        self.space.set_quota(quota, || self.count());
     }
 
     /// Keeps `bytes` and returns the file's name. On return data and name are durable.
@@ -143,13 +124,9 @@ impl LocalStore {
             return Err(StoreError::Degraded);
         }
         let size = bytes.len() as u64;
-        self.reserve(size)?;
+        let mut under_way = self.space.reserve(size, || self.count()).ok_or(StoreError::QuotaExceeded)?;
         let written = self.write(bytes).map_err(|error| self.or_gone(error));
-        let mut space = self.space();
-        space.under_way = space.under_way.saturating_sub(size);
-        if written.is_ok() {
-            space.kept = space.kept.saturating_add(size);
-        }
+        under_way.stored = written.is_ok();
         written
     }
 
@@ -157,10 +134,6 @@ impl LocalStore {
     fn or_gone(&self, error: StoreError) -> StoreError {
         let gone = rustix::fs::fstat(&self.folder).is_ok_and(|stat| stat.st_nlink == 0);
         if gone { StoreError::FolderGone } else { error }
-    }
-
-    fn space(&self) -> MutexGuard<'_, Space> {
-        lock(&self.space)
     }
 
     fn write(&self, bytes: &[u8]) -> Result<String, StoreError> {
@@ -180,8 +153,7 @@ impl LocalStore {
             .map_err(|errno| failed("opening an unnamed file", errno))?;
         self.fill(&file, bytes)?;
         let name = self.link(|name| link_unnamed(&file, self.folder.as_fd(), name))?;
-        self.sync_folder(&name)?;
-        Ok(name)
+        self.sync_folder(name)
     }
 
     fn write_staged(&self, bytes: &[u8]) -> Result<String, StoreError> {
@@ -189,18 +161,25 @@ impl LocalStore {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.folder, &staging, flags, Mode::from_raw_mode(0o640))
             .map_err(|errno| failed("creating a staging file", errno))?;
+        let staging = self.lent(staging);
         // The lock tells the sweep of another instance that this file is no leftover.
         let _ = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
-        let linked = self.fill(&file, bytes).and_then(|()| {
-            self.link(|name| rustix::fs::linkat(&self.folder, &staging, &self.folder, name, AtFlags::empty()))
-        });
-        let _ = rustix::fs::unlinkat(&self.folder, &staging, AtFlags::empty());
-        let name = linked?;
-        self.sync_folder(&name)?;
-        Ok(name)
+        self.fill(&file, bytes)?;
+        let link = |name: &str| {
+            rustix::fs::linkat(&self.folder, &staging.name, &self.folder, name, AtFlags::empty())
+        };
+        let name = self.link(link)?;
+        drop(staging);
+        self.sync_folder(name)
+    }
+
+    /// `name`, which was just made and is taken away again unless it is kept.
+    fn lent(&self, name: String) -> Lent<'_> {
+        Lent { folder: self.folder.as_fd(), name }
     }
 
     fn fill(&self, file: &OwnedFd, bytes: &[u8]) -> Result<(), StoreError> {
+        crate::failpoint!("store_write");
         let mut rest = bytes;
         while !rest.is_empty() {
             match rustix::io::write(file, rest) {
@@ -210,10 +189,12 @@ impl LocalStore {
                 Err(errno) => return Err(failed("writing", errno)),
             }
         }
+        crate::failpoint!("store_sync");
         rustix::fs::fsync(file).map_err(|errno| self.file_sync_failed(errno))
     }
 
     fn link(&self, link: impl Fn(&str) -> rustix::io::Result<()>) -> Result<String, StoreError> {
+        crate::failpoint!("store_link");
         let mut tried = Errno::EXIST;
         for _ in 0..NAME_TRIES {
             let name = new_name();
@@ -229,12 +210,18 @@ impl LocalStore {
         Err(failed("linking the file", tried))
     }
 
-    fn sync_folder(&self, name: &str) -> Result<(), StoreError> {
-        self.folder_sync.wait(|| rustix::fs::fsync(&self.folder)).map_err(|errno| {
-            let _ = rustix::fs::unlinkat(&self.folder, name, AtFlags::empty());
+    /// Makes `name` durable, and returns it.
+    fn sync_folder(&self, name: String) -> Result<String, StoreError> {
+        let lent = self.lent(name);
+        let sync = || {
+            crate::failpoint!("store_folder");
+            rustix::fs::fsync(&self.folder)
+        };
+        self.folder_sync.wait(sync).map_err(|errno| {
             self.degraded.store(true, Ordering::Relaxed);
             StoreError::SyncFailed { what: "folder", error: errno.into() }
-        })
+        })?;
+        Ok(lent.keep())
     }
 
     /// A full disk loses only this upload, whose file is dropped with its pages; any other failed sync
@@ -245,22 +232,6 @@ impl LocalStore {
         }
         self.degraded.store(true, Ordering::Relaxed);
         StoreError::SyncFailed { what: "file", error: errno.into() }
-    }
-
-    /// Takes `size` bytes of the quota for an upload. Where it seems used up, the folder is counted anew, for
-    /// files may have been removed from outside; but not for every refusal. An upload that is linked and not yet
-    /// finished then counts twice for a moment, which errs to the safe side.
-    fn reserve(&self, size: u64) -> Result<(), StoreError> {
-        let mut space = self.space();
-        if !space.has_room(size) && space.counted.is_none_or(|last| last.elapsed() >= RECOUNT) {
-            space.counted = Some(Instant::now());
-            space.kept = self.count();
-        }
-        if !space.has_room(size) {
-            return Err(StoreError::QuotaExceeded);
-        }
-        space.under_way = space.under_way.saturating_add(size);
-        Ok(())
     }
 
     /// Bytes in the folder's files; what cannot be read counts as nothing.
@@ -295,10 +266,25 @@ impl LocalStore {
     }
 }
 
-impl Space {
-    fn has_room(&self, size: u64) -> bool {
-        let total = self.kept.saturating_add(self.under_way).saturating_add(size);
-        total <= self.quota
+/// A name in the folder that is taken away again, also after a panic, unless it is kept.
+#[derive(Debug)]
+struct Lent<'f> {
+    folder: BorrowedFd<'f>,
+    /// Empty where it is kept.
+    name: String,
+}
+
+impl Lent<'_> {
+    fn keep(mut self) -> String {
+        std::mem::take(&mut self.name)
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        if !self.name.is_empty() {
+            let _ = rustix::fs::unlinkat(self.folder, &self.name, AtFlags::empty());
+        }
     }
 }
 
@@ -443,7 +429,7 @@ mod tests {
         assert!(matches!(store.put(b"123"), Err(StoreError::QuotaExceeded)));
         assert_eq!(folder.names().len(), 1);
         std::fs::remove_file(folder.0.join(name)).unwrap();
-        store.space().counted = None;
+        store.space.forget_when();
         store.put(b"123").unwrap();
     }
 

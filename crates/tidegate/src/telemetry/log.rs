@@ -23,6 +23,7 @@ use super::escape::push_json;
 use super::stamp::Stamp;
 use crate::clock::Utc;
 use crate::config::{AccessFormat, LogSettings};
+use crate::isolate;
 use crate::sync::{Mutex, lock};
 
 /// Batches that may wait for the writer. A worker's batch is at most 32 KiB, so this bounds the memory that
@@ -192,7 +193,9 @@ impl Writer {
             let batch = receive.recv_timeout(LOOK);
             self.reopen();
             match batch {
-                Ok(batch) => self.write(batch),
+                Ok(batch) => {
+                    let _ = isolate::run(|| self.write(batch));
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -217,6 +220,7 @@ impl Writer {
     }
 
     fn write(&mut self, batch: Batch) {
+        crate::failpoint!("log");
         if self.outputs.write(&batch).is_err() {
             DROPPED.fetch_add(batch.lines, Ordering::Relaxed);
         }

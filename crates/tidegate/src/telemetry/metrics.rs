@@ -24,6 +24,8 @@ pub struct Readings<'a> {
     pub connections: usize,
     /// Log lines dropped since start.
     pub log_dropped: u64,
+    /// Panics since start.
+    pub panics: u64,
     /// How the last reload went.
     pub reload: Reload,
     /// Clients that are banned, and those that would be, were bans on.
@@ -140,6 +142,8 @@ fn server(readings: &Readings<'_>) -> Vec<Family> {
             .is(tracked_clients),
         Family::gauge("tidegate_dashboard_viewers", "Open streams of the dashboard.").is(viewers),
         Family::counter("tidegate_log_dropped_total", "Log lines dropped.").is(log_dropped),
+        Family::counter("tidegate_panics_total", "Panics, each of which cost one request at most.")
+            .is(readings.panics),
         Family::gauge("tidegate_config_reload_success", "Whether the last reload was taken over.")
             .is(reload.taken),
         Family::gauge(
@@ -214,6 +218,7 @@ mod tests {
             pool: PoolReading { threads: 10, busy: 3, queued: 2, saturations: 1, waits },
             connections: 7,
             log_dropped: 0,
+            panics: 0,
             reload: Reload { taken: true, at: 1_795_240_112 },
             bans: [("on", 1), ("shadow", 2)],
             bans_displaced: 0,

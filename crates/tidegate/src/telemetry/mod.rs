@@ -8,8 +8,8 @@
 //! `tally` counters of one worker, by `labels` from closed sets, durations as a `histogram` · `totals` their sum ·
 //! `process` what the kernel counts · `metrics` every name that is told, `exposition` how it is written.
 //!
-//! `sightings` what was lately refused, with `offenders` by whom most · `meter` how much of it the log takes · `board`
-//! the last minutes, second by second.
+//! `sightings` what was lately refused, with `offenders` by whom most · `panics` each counted and told · `meter` how much
+//! of both the log takes · `board` the last minutes, second by second.
 
 pub mod access_log;
 mod alarm;
@@ -25,6 +25,7 @@ pub mod meter;
 pub mod metrics;
 pub mod notes;
 pub mod offenders;
+pub mod panics;
 pub mod process;
 pub mod record;
 pub mod sightings;

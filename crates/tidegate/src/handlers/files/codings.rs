@@ -133,6 +133,7 @@ struct Place {
 impl Place {
     fn make(self, source: Making) {
         lock(&self.codings.0).last.insert(self.key, Instant::now());
+        crate::failpoint!("coding");
         let Some(bytes) = source.read() else { return };
         let made = match encode(&bytes, self.key.1) {
             Ok(made) => made,

@@ -89,7 +89,12 @@ impl Files {
         match flight {
             Err(_) => Reply::Now(Err(Reject::pool_saturated())),
             Ok(flight) => Reply::Later(Box::pin(async move {
-                match flight.outcome().await {
+                let mut known = flight.outcome().await;
+                // It panicked: not all who shared it shall pay for that, so they share one more.
+                if let (Known::Lost, Ok(again)) = (&known, self.shelf.ask(&name, now)) {
+                    known = again.outcome().await;
+                }
+                match known {
                     Known::File(entry) => self.file(&entry, &request, &name),
                     Known::Absent(absent) => settled(self.absent(&absent, &request, &name, now)).await,
                     Known::Saturated => Err(Reject::pool_saturated()),

@@ -26,7 +26,7 @@ use crate::telemetry::log::LogWriter;
 use crate::telemetry::metrics::{PoolReading, Readings, Reload, families};
 use crate::telemetry::process::{Process, Usage};
 use crate::telemetry::verdict::{Standing, Verdict};
-use crate::telemetry::{Board, Gauges};
+use crate::telemetry::{Board, Gauges, panics};
 
 /// Dashboards that may be followed at once: each costs some 10 KiB a second.
 pub const VIEWERS: usize = 32;
@@ -148,6 +148,7 @@ impl Overview {
             },
             connections: admission.connections().0,
             log_dropped: writer.dropped(),
+            panics: panics::count(),
             reload,
             bans: [("on", on), ("shadow", shadow)],
             bans_displaced: ledger.bans.displaced(),
