@@ -6,11 +6,13 @@
 //! browser   the bundled site in a real browser        one step of `test`, in ci/browser.rs
 //! bench     side by side with other servers           bench/ over command.rs
 //! flood     one address floods, others ask on         flood/ over bench/
+//! corpora   other projects' request corpora           corpora/ over bench/
 //! hosts     a million hostile requests                hosts.rs over bench/
 //! slow      thousands of slow clients                 slow/ over bench/
 //! overload  five times the load that can be served    bench/overload/
 //! crash     kills and power cuts amid uploads         crash/ over bench/
 //! soak      all of it at once, for long               soak/ over crash/ and flood/
+//! sanitize  the tests under a sanitizer or Miri       sanitize/ over command.rs
 //! ```
 //!
 //! Exit codes: 0 all is well, 1 something was found or failed, 2 the command line made no sense.
@@ -20,12 +22,14 @@ mod bench;
 mod ci;
 mod command;
 mod context;
+mod corpora;
 mod crash;
 mod dice;
 mod flood;
 mod hosts;
 mod mounts;
 mod rust_text;
+mod sanitize;
 mod slow;
 mod soak;
 mod tidy;
@@ -53,6 +57,8 @@ usage: cargo xtask COMMAND
   bench idle           memory of 15,000 idle connections  [--servers LIST] [--write]
   flood                one address floods while others go on asking
     --seconds S  --requests N  --connections N  --no-limits  --write
+  corpora              what other projects test their request parsers with
+    --gunicorn DIR  --llhttp DIR  --binary PATH
   hosts                hostile names, paths, methods and addresses: series and memory  [--requests N]
   slow                 slow clients against tidegate and nginx
     --manner heads|bodies|reads|ranges  --connections N  --seconds S  --header-timeout 600s  --write
@@ -61,6 +67,7 @@ usage: cargo xtask COMMAND
     --kills N  --powercuts N  --no-fsync  --no-link  --seed N  --binary PATH
   soak                 mixed clients, and something done to the server every ten seconds
     --minutes N  --corrupt  --seed N  --binary PATH
+  sanitize TOOL        the tests under a tool that sees more: address, thread or miri
 ";
 
 fn main() -> ExitCode {
@@ -90,11 +97,13 @@ fn run(args: &[String]) -> Result<Verdict, String> {
         ["test", flags @ ..] => ci::run(&root(), flags),
         ["bench", flags @ ..] => bench::run(&root(), flags),
         ["flood", flags @ ..] => flood::run(&root(), flags),
+        ["corpora", flags @ ..] => corpora::run(&root(), flags),
         ["hosts", flags @ ..] => hosts::run(&root(), flags),
         ["slow", flags @ ..] => slow::run(&root(), flags),
         ["overload", flags @ ..] => bench::overload(&root(), flags),
         ["crash", flags @ ..] => crash::run(&root(), flags),
         ["soak", flags @ ..] => soak::run(&root(), flags),
+        ["sanitize", words @ ..] => sanitize::run(&root(), words),
         ["browser"] => ci::run(&root(), &["--only", "browser"]),
         ["help" | "-h" | "--help"] => {
             print!("{USAGE}");

@@ -100,7 +100,7 @@ impl Connection {
         limits: &Limits,
     ) -> Result<Option<Head<'b, 'f>>, Error> {
         if self.is_answered() && self.after_answer() == Next::Head {
-            *self = Self::new();
+            *self = Self { reading: Reading::Head(Scan::behind_a_request()), ..Self::new() };
         }
         let Reading::Head(scan) = &mut self.reading else { return Err(OUT_OF_TURN) };
         let head = match scan.advance(input, limits) {

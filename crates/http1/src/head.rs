@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! input ─► Scan::advance ── None ──────────► wait: the next call goes on where this one stopped
-//!             │ judges, left to right: leading empty line, first byte, request line, bare CR/LF, size, count
+//!             │ judges, left to right: leading empty lines, first byte, request line, bare CR/LF, size, count
 //!             └─ Some(end) ─► httparse ─► framing::judge ─► Head
 //! ```
 //!
@@ -17,7 +17,7 @@ use memchr::memchr2;
 use crate::error::{Error, ErrorKind};
 use crate::framing::{self, BodyLength, Expect, Field};
 use crate::grammar::{TCHAR, field_fault};
-use crate::limits::{Limits, MAX_FIELDS};
+use crate::limits::{EMPTY_LINES, EMPTY_LINES_BEHIND, Limits, MAX_FIELDS};
 use crate::request_line::{self, Version};
 
 /// Room for the fields of one head, on the caller's stack. It starts uninitialised, so it costs nothing.
@@ -61,9 +61,9 @@ pub struct Head<'b, 'f> {
     pub expect: Expect,
     /// Whether the client wants the connection to stay open (RFC 9112 §9.3).
     pub persistent: bool,
-    /// Bytes of input the head took, an ignored leading empty line included.
+    /// Bytes of input the head took, ignored leading empty lines included.
     pub consumed: usize,
-    /// Offset of the request line in the input: 0, or 2 after an empty line.
+    /// Offset of the request line in the input: 0, or 2 more for each empty line.
     pub start: usize,
 }
 
@@ -74,10 +74,12 @@ pub(crate) struct Scan {
     seen: usize,
     /// Where the line being read begins.
     line: usize,
-    /// Complete lines so far, the request line included.
-    lines: usize,
+    /// Complete lines so far, the request line included; no more than the fields that are allowed, and two.
+    lines: u16,
     /// Where the request line begins.
     start: usize,
+    /// Bytes of empty lines that may stand before it.
+    skippable: u16,
 }
 
 /// A scanned head: where its request line begins and where its body would.
@@ -89,7 +91,12 @@ pub(crate) struct Extent {
 
 impl Scan {
     pub(crate) const fn new() -> Self {
-        Self { seen: 0, line: 0, lines: 0, start: 0 }
+        Self { seen: 0, line: 0, lines: 0, start: 0, skippable: 2 * EMPTY_LINES }
+    }
+
+    /// A scan for a further head of a connection.
+    pub(crate) const fn behind_a_request() -> Self {
+        Self { skippable: 2 * EMPTY_LINES_BEHIND, ..Self::new() }
     }
 
     /// Goes on from where the last call stopped; `input` is what it was then, and more.
@@ -122,19 +129,24 @@ impl Scan {
         Ok(None)
     }
 
-    /// Skips one empty line (RFC 9112 §2.2) and judges the first byte; false while there is none to judge.
+    /// Skips empty lines and judges the first byte; false while there is none to judge.
     fn begin(&mut self, input: &[u8]) -> Result<bool, Error> {
-        let start = match input {
-            [b'\r'] => return Ok(false),
-            [b'\r', b'\n', ..] => 2,
-            _ => 0,
+        let mut start = 0;
+        while start < usize::from(self.skippable)
+            && input.get(start..).is_some_and(|rest| rest.starts_with(b"\r\n"))
+        {
+            start += 2;
+        }
+        let first = match input.get(start..).unwrap_or_default() {
+            [] => return Ok(false),
+            [b'\r'] if start < usize::from(self.skippable) => return Ok(false),
+            [first, ..] => *first,
         };
-        let Some(&first) = input.get(start) else { return Ok(false) };
         if !TCHAR.has(first) {
             let detail = "the first byte can begin no method";
             return Err(Error::new(ErrorKind::BadRequestLine, start, detail));
         }
-        *self = Self { seen: start, line: start, lines: 0, start };
+        *self = Self { seen: start, line: start, lines: 0, start, ..*self };
         Ok(true)
     }
 
@@ -144,7 +156,7 @@ impl Scan {
         let empty = at == self.line;
         if self.lines == 0 {
             request_line::judge(input.get(self.start..at).unwrap_or_default(), self.start)?;
-        } else if !empty && self.lines > limits.field_bound() {
+        } else if !empty && usize::from(self.lines) > limits.field_bound() {
             return Err(Error::new(ErrorKind::TooManyFields, self.line, "more fields than allowed"));
         }
         self.seen = at + 2;

@@ -4,10 +4,17 @@
 /// stack.
 pub const MAX_FIELDS: usize = 256;
 
+/// Empty lines that are ignored before the first request line of a connection: one, as RFC 9112 §2.2 asks for.
+pub(crate) const EMPTY_LINES: u16 = 1;
+
+/// The same behind a request: one more, the CRLF that old clients send behind a body (RFC 9112 §2.2). Not all that come,
+/// for no limit counts them.
+pub(crate) const EMPTY_LINES_BEHIND: u16 = 2;
+
 /// The most a message may cost before it is refused. Sizes are in bytes.
 ///
 /// The buffer behind [`Connection::read_head`](crate::Connection::read_head) must be able to hold the larger of
-/// `head` and `request_line`, plus an ignored leading CRLF and one byte: the one that shows that a limit is passed.
+/// `head` and `request_line`, plus two ignored CRLFs and one byte: the one that shows that a limit is passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Longest request line, without its CRLF; above it 414.

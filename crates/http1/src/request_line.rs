@@ -11,6 +11,7 @@ use memchr::memchr;
 
 use crate::error::{Error, ErrorKind};
 use crate::grammar::{TCHAR, VALUE, VISIBLE};
+use crate::limits::EMPTY_LINES_BEHIND;
 
 /// The protocol versions that are served. Both are answered as `HTTP/1.1` (RFC 9110 §6.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,10 +25,12 @@ pub enum Version {
 /// Splits the request line at the start of `input` into method, target and version, for a log line.
 ///
 /// A best effort for a head that was refused: `Some` only if the line is complete, its method is a token and its
-/// target has no space and no control byte. One leading empty line is skipped. The version is what follows.
+/// target has no space and no control byte. Leading empty lines are skipped. The version is what follows.
 #[must_use]
 pub fn request_line(input: &[u8]) -> Option<(&str, &[u8], &[u8])> {
-    let input = input.strip_prefix(b"\r\n").unwrap_or(input);
+    let empty =
+        input.chunks_exact(2).take(EMPTY_LINES_BEHIND.into()).take_while(|line| *line == b"\r\n").count();
+    let input = input.get(2 * empty..)?;
     let (line, _) = input.split_at_checked(memchr(b'\n', input)?)?;
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let (method, rest) = line.split_at_checked(TCHAR.span(line))?;

@@ -138,6 +138,32 @@ fn h1_11_a_body_nobody_read_is_drained_before_the_next_head() {
     assert_eq!(head.target, b"/yes");
 }
 
+/// RFC 9112 §2.2: old clients send a CRLF behind a body, and an empty line may stand before a request line.
+#[test]
+fn h1_4_behind_a_request_two_empty_lines_are_ignored_and_a_third_is_not() {
+    let limits = Limits::default();
+    for (between, sound) in [("", true), ("\r\n", true), ("\r\n\r\n", true), ("\r\n\r\n\r\n", false)] {
+        let next = format!("{between}GET /next HTTP/1.1\r\n\r\n");
+        let mut connection = asked(GET);
+        connection.answer(&mut Vec::new(), &answer(404, AnswerBody::None));
+        for end in 0..next.len() {
+            let bytes = &next.as_bytes()[..end];
+            let refused = connection.read_head(bytes, &mut FieldStorage::new(), &limits).is_err();
+            let judged = !sound && end > between.len() - 2;
+            assert_eq!(refused, judged, "{between:?}, {end} bytes");
+            if judged {
+                break;
+            }
+        }
+        if sound {
+            let mut storage = FieldStorage::new();
+            let head =
+                connection.read_head(next.as_bytes(), &mut storage, &limits).expect("sound").expect("whole");
+            assert_eq!((head.target, head.start), (&b"/next"[..], between.len()));
+        }
+    }
+}
+
 #[test]
 fn h1_11_a_chunked_drain_has_an_end() {
     let mut connection = asked("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n");

@@ -25,7 +25,8 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Runs `test` in `few` orders of events, or in as many as `SHUTTLE_ITERATIONS` says, for a long run: half of them chosen
 /// at random, half by priorities that change twice (PCT), which meets sooner what takes a few steps at the wrong moment.
-#[cfg(all(test, feature = "shuttle"))]
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
 pub(crate) fn in_many_orders(few: usize, test: impl Fn() + Send + Sync + 'static) {
     use shuttle::scheduler::{PctScheduler, RandomScheduler};
 

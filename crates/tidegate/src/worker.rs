@@ -188,6 +188,7 @@ async fn tick(local: Rc<Local>) {
     let mut peak = 0;
     for count in 1_u64.. {
         tokio::time::sleep(TICK).await;
+        local.recorder.tally().turn(local.clock.now());
         let _ = isolate::run(|| {
             crate::failpoint!("tick");
             local.clock.refresh();

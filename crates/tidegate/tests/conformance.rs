@@ -96,6 +96,11 @@ fn row_a7_h1_4_fields_that_break_the_grammar_end_the_connection() {
             ("space before the colon", "GET / HTTP/1.1\r\n{H}X : v\r\n\r\n", &[400]),
             ("tab before the colon", "GET / HTTP/1.1\r\n{H}X\t: v\r\n\r\n", &[400]),
             ("two empty lines before", "\r\n\r\nGET / HTTP/1.1\r\n{H}\r\n", &[400]),
+            (
+                "three empty lines in between",
+                "GET / HTTP/1.1\r\n{H}\r\n\r\n\r\n\r\nGET / HTTP/1.1\r\n{H}\r\n",
+                &[200, 400],
+            ),
             ("a bare LF before", "\nGET / HTTP/1.1\r\n{H}\r\n", &[400]),
             ("a bare CR before", "\rGET / HTTP/1.1\r\n{H}\r\n", &[400]),
             ("a blank before", " GET / HTTP/1.1\r\n{H}\r\n", &[400]),
@@ -115,6 +120,11 @@ fn h1_4_odd_but_sound_requests_are_answered() {
             (
                 "an empty line before each",
                 "\r\nGET / HTTP/1.1\r\n{H}\r\n\r\nGET / HTTP/1.1\r\n{H}\r\n\r\n",
+                &[200, 200],
+            ),
+            (
+                "two empty lines in between",
+                "\r\nGET / HTTP/1.1\r\n{H}\r\n\r\n\r\nGET / HTTP/1.1\r\n{H}\r\n",
                 &[200, 200],
             ),
             ("an empty value", "GET / HTTP/1.1\r\n{H}X:\r\nY: \t \r\n\r\n", &[200]),

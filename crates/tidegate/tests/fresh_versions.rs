@@ -386,7 +386,7 @@ fn file_7_slow_readers_of_twelve_mebibytes_edited_in_place() {
 }
 
 #[test]
-fn file_7_c7_the_control_an_open_file_cache_is_seen_to_be_stale() {
+fn row_c7_file_7_the_control_keeps_files_open_and_is_seen_to_be_stale() {
     let cached = "open_file_cache max=10; open_file_cache_valid 1h;";
     if let Some(found) = complaint_at_nginx(cached, 1024, &[Way::Rename], None) {
         assert!(found.contains("after the next one was there"), "{found}");
@@ -394,7 +394,7 @@ fn file_7_c7_the_control_an_open_file_cache_is_seen_to_be_stale() {
 }
 
 #[test]
-fn file_7_c6_the_control_sendfile_alone_is_seen_to_mix() {
+fn row_c6_file_7_the_control_sends_by_reference_and_is_seen_to_mix() {
     if let Some(found) = complaint_at_nginx("sendfile on;", 12 << 20, &[Way::InPlace], Some(millis(3))) {
         assert!(found.contains(" and then "), "{found}");
     }

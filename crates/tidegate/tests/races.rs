@@ -27,7 +27,7 @@ const VISITORS: u32 = 3;
 type AllSeen = [Seen; KINDS.len()];
 
 #[test]
-fn file_4_c3_nothing_of_the_outside_is_seen_while_everything_is_swapped() {
+fn row_c3_file_4_nothing_of_the_outside_is_seen_while_everything_is_swapped() {
     let asked = std::env::var("RACES_REQUESTS").ok();
     let requests = asked.map_or(REQUESTS, |number| number.parse().expect("RACES_REQUESTS is a number"));
     let setup = Setup::new().args(&["--max-requests", "0", "--listing", "--access-log", "off"]);
@@ -52,7 +52,7 @@ fn file_4_c3_nothing_of_the_outside_is_seen_while_everything_is_swapped() {
 /// The control: the same visitors at a server that follows links. But for the folder that is moved, where only a few
 /// microseconds decide, each kind must leak.
 #[test]
-fn file_4_c3_the_control_a_server_that_follows_links_is_seen_to_leak() {
+fn row_c3_file_4_the_control_follows_links_and_is_seen_to_leak() {
     let folder = Folder::new();
     let world = World::make(&folder);
     let lines = "root root; error_page 404 /404.html; autoindex on; autoindex_format json; gzip_static on;";

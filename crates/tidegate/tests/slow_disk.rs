@@ -90,8 +90,8 @@ fn beside(server: &Server, slow: impl FnOnce()) {
 }
 
 #[test]
-fn load_1_twenty_slow_files_delay_nobody_else() {
-    if !is_root("load_1_twenty_slow_files_delay_nobody_else") {
+fn row_j2_load_1_twenty_slow_files_delay_nobody_else() {
+    if !is_root("row_j2_load_1_twenty_slow_files_delay_nobody_else") {
         return;
     }
     for remembered in REMEMBERED {

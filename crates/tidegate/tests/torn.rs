@@ -180,7 +180,7 @@ fn all_changes(addr: SocketAddr, root: &Path, sizes: &[usize]) -> Vec<(usize, Ch
 }
 
 #[test]
-fn h1_8_c6_what_changes_on_its_way_is_of_one_version_or_cut() {
+fn row_c6_h1_8_what_changes_on_its_way_is_of_one_version_or_cut() {
     let server = Setup::new().args(&["--max-requests", "0"]).file("after.html", "after").start();
     let outcomes = all_changes(server.addr, &server.root(), &SIZES);
     let count = |is: fn(&Outcome) -> bool| outcomes.iter().filter(|(_, _, outcome)| is(outcome)).count();
@@ -202,7 +202,7 @@ fn h1_8_c6_what_changes_on_its_way_is_of_one_version_or_cut() {
 
 /// The control: nginx sends whatever is in the file when its turn comes.
 #[test]
-fn h1_8_c6_the_control_a_mix_is_seen() {
+fn row_c6_h1_8_the_control_mixes_and_is_seen() {
     let folder = Folder::new();
     let root = folder.0.join("root");
     folder.write("root/after.html", "after");

@@ -251,7 +251,7 @@ impl<'a> Setup<'a> {
 }
 
 /// Free when asked. Should another program take it meanwhile, the server does not come up, and that is said.
-fn free_port() -> io::Result<u16> {
+pub(crate) fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 

@@ -6,6 +6,7 @@ use crate::tools::{self, Missing, Tool};
 
 pub(super) const CHROMIUM: Tool = Tool::debian("chromium", "chromium");
 pub(super) const NODE: Tool = Tool::debian("node", "nodejs");
+pub(super) const PIP: Tool = Tool::debian("pip3", "python3-pip");
 pub(super) const PLAYWRIGHT: Tool = Tool::npm("playwright-core", "1.65.1");
 // Not optimised: they run for seconds, and would be built for minutes.
 pub(super) const DENY: Tool = Tool::from_crate("cargo-deny", "0.20.2", &["--debug"]);
@@ -13,7 +14,7 @@ pub(super) const FUZZ: Tool = Tool::from_crate("cargo-fuzz", "0.13.2", &["--debu
 pub(super) const NIGHTLY: Tool = Tool::rustup("nightly");
 
 /// In the order of installing: npm comes before what npm brings.
-const TOOLS: [Tool; 19] = [
+const TOOLS: [Tool; 20] = [
     Tool::debian("brotli", "brotli"),
     // libFuzzer is written in C++.
     Tool::debian("c++", "g++"),
@@ -29,6 +30,7 @@ const TOOLS: [Tool; 19] = [
     Tool::debian("zstd", "zstd"),
     CHROMIUM,
     NODE,
+    PIP,
     Tool::debian("npm", "npm"),
     PLAYWRIGHT,
     DENY,

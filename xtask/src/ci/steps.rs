@@ -4,12 +4,12 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::report::{Report, Tally};
-use super::setup::{self, CHROMIUM, DENY, FUZZ, NIGHTLY, NODE, PLAYWRIGHT};
+use super::setup::{self, CHROMIUM, DENY, FUZZ, NIGHTLY, NODE, PIP, PLAYWRIGHT};
 use super::{Step, browser};
 use crate::context::Context;
-use crate::{Verdict, tidy};
+use crate::{Verdict, corpora, tidy};
 
-pub(super) const STEPS: [Step; 10] = [
+pub(super) const STEPS: [Step; 11] = [
     Step {
         name: "setup",
         what: "install the tools that are missing",
@@ -22,6 +22,12 @@ pub(super) const STEPS: [Step; 10] = [
     Step { name: "deny", what: "licences, bans and sources of dependencies", needs: &[DENY], run: deny },
     Step { name: "doc", what: "the documentation builds without a warning", needs: &[], run: doc },
     Step { name: "tests", what: "unit, integration and documentation tests", needs: &[], run: tests },
+    Step {
+        name: "corpora",
+        what: "what gunicorn tests its request parser with",
+        needs: &[PIP],
+        run: corpora,
+    },
     Step { name: "shuttle", what: "locks and threads in many orders of events", needs: &[], run: shuttle },
     Step {
         name: "browser",
@@ -81,6 +87,15 @@ fn tests(context: &Context) -> Report {
     let ran = context.run("cargo", &args);
     let tally = cargo_test_tally(&ran.output);
     Report::counted(ran, tally)
+}
+
+/// The package of a pinned version is fetched once; llhttp's corpus is in no package.
+fn corpora(context: &Context) -> Report {
+    match corpora::run(&context.root, &[]) {
+        Ok(Verdict::Good) => Report::passed(),
+        Ok(Verdict::Bad) => Report::failed(""),
+        Err(problem) => Report::failed(problem),
+    }
 }
 
 /// Only the tests made for it: all else would meet shuttle's locks outside of a test of shuttle.

@@ -26,5 +26,6 @@ pub use client::ClientKey;
 pub use identity::Client;
 pub use ledger::{Guard, Ledger};
 
-#[cfg(all(test, feature = "shuttle"))]
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
 mod shuttle_tests;

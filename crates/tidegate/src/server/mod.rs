@@ -19,6 +19,7 @@ mod signals;
 mod start;
 mod state;
 mod takeover;
+mod watchdog;
 
 use std::cell::Cell;
 use std::io;
@@ -42,6 +43,7 @@ pub use self::places::check_places;
 use self::signals::{Asked, Signals};
 use self::state::State;
 use self::takeover::Predecessor;
+use self::watchdog::Watchdog;
 use crate::config::{Invocation, ListenAddr, Settings};
 use crate::greeting;
 use crate::isolate;
@@ -144,7 +146,7 @@ impl Server {
         let mut status = tokio::time::interval_at(tokio::time::Instant::now() + STATUS_EVERY, STATUS_EVERY);
         let mut second = tokio::time::interval_at(tokio::time::Instant::now() + SECOND, SECOND);
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut finished = 0;
+        let (mut finished, mut watchdog) = (0, Watchdog::default());
         loop {
             tokio::select! {
                 signal = signals.next() => match signal {
@@ -162,6 +164,7 @@ impl Server {
                         return None;
                     }
                     let _ = isolate::run(|| self.tick());
+                    watchdog.walk(&self.services.overview);
                 }
                 _ = status.tick() => finished = self.tell_status(finished),
             }

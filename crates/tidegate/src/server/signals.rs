@@ -5,6 +5,8 @@ use std::os::unix::net::UnixStream;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::net::sys;
+
 /// The signals that the server hears.
 pub(super) struct Signals {
     hup: Signal,
@@ -21,6 +23,7 @@ pub(super) enum Asked {
 
 impl Signals {
     pub(super) fn new() -> io::Result<Self> {
+        sys::ignore_signals();
         // The first use makes tokio open such a pair too, and panic where it cannot.
         drop(UnixStream::pair()?);
         Ok(Self {

@@ -43,7 +43,6 @@ impl Server {
         let (at, backstage) = listeners.places();
         let duplicates = listeners.duplicates()?;
         let notifier = Notifier::find();
-        sys::ignore_signals();
         sys::set_up_memory();
         let descriptors = sys::raise_file_limit();
         // All three read what lies beyond the sandbox: the cache counts the cores.

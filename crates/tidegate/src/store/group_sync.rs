@@ -70,7 +70,8 @@ impl Drop for Turn<'_> {
     }
 }
 
-#[cfg(all(test, feature = "shuttle"))]
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
 mod shuttle_tests;
 
 #[cfg(test)]

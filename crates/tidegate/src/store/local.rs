@@ -362,7 +362,8 @@ fn random_text(length: usize) -> String {
     text
 }
 
-#[cfg(all(test, feature = "shuttle"))]
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
 mod shuttle_tests;
 
 #[cfg(test)]

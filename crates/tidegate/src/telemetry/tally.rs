@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::histogram::Histogram;
 use super::labels::{self, CELLS};
 use super::totals::Totals;
+use crate::clock::Millis;
 use crate::http::reject::{Code, Event};
 use crate::http::request::Method;
 
@@ -23,6 +24,7 @@ pub struct Tally {
     cache_misses: AtomicU64,
     active: AtomicU64,
     connections: AtomicU64,
+    turned: AtomicU64,
     durations: [Histogram; CELLS],
     uploads: [AtomicU64; Upload::ALL.len()],
     refusals: [AtomicU64; Code::ALL.len()],
@@ -74,6 +76,7 @@ impl Tally {
             cache_misses: AtomicU64::new(0),
             active: AtomicU64::new(0),
             connections: AtomicU64::new(0),
+            turned: AtomicU64::new(0),
             durations: [const { Histogram::new() }; CELLS],
             uploads: [const { AtomicU64::new(0) }; Upload::ALL.len()],
             refusals: [const { AtomicU64::new(0) }; Code::ALL.len()],
@@ -111,6 +114,16 @@ impl Tally {
     /// Says how many connections the worker has now.
     pub fn set_connections(&self, count: usize) {
         self.connections.store(count as u64, Ordering::Relaxed);
+    }
+
+    /// Says that the worker's loop turns.
+    pub fn turn(&self, now: Millis) {
+        self.turned.store(now.0, Ordering::Relaxed);
+    }
+
+    /// When it last said so.
+    pub fn turned(&self) -> Millis {
+        Millis(self.turned.load(Ordering::Relaxed))
     }
 
     /// Counts a request as active until the guard is dropped. It is for requests that wait for something: who is

@@ -200,7 +200,8 @@ pub fn encode(bytes: &[u8], coding: Coding) -> io::Result<Vec<u8>> {
     Ok(out)
 }
 
-#[cfg(all(test, feature = "shuttle"))]
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
 mod shuttle_tests;
 
 #[cfg(test)]

@@ -222,7 +222,7 @@ mod alone {
 #[cfg(feature = "shuttle")]
 mod scheduled {
     use super::*;
-    use crate::sync::{in_many_orders, thread};
+    use crate::sync::{Condvar, in_many_orders, thread};
     use std::task::Wake;
 
     const SCHEDULES: usize = 10_000;
@@ -285,12 +285,17 @@ mod scheduled {
         });
     }
 
-    /// Wakes the thread that made it.
-    struct Owner(thread::Thread);
+    /// The sleep of an owner, which ends by a call alone: a thread that is parked may wake by itself.
+    #[derive(Default)]
+    struct Sleep {
+        called: Mutex<bool>,
+        bell: Condvar,
+    }
 
-    impl Wake for Owner {
+    impl Wake for Sleep {
         fn wake(self: std::sync::Arc<Self>) {
-            self.0.unpark();
+            *lock(&self.called) = true;
+            self.bell.notify_all();
         }
     }
 
@@ -302,12 +307,13 @@ mod scheduled {
             let house = Admission::new(1);
             let permit = house.admit(Some(client()), None).unwrap();
             let sleeper = thread::spawn(move || {
-                let waker = Waker::from(std::sync::Arc::new(Owner(thread::current())));
-                permit.idle(Millis(1), &waker);
-                while !permit.evicted() {
-                    thread::park();
+                let sleep = std::sync::Arc::new(Sleep::default());
+                permit.idle(Millis(1), &Waker::from(std::sync::Arc::clone(&sleep)));
+                let mut called = lock(&sleep.called);
+                while !*called {
+                    called = sleep.bell.wait(called).unwrap();
                 }
-                assert!(!permit.busy(), "who was evicted does not serve");
+                assert!(permit.evicted() && !permit.busy(), "who was evicted does not serve");
             });
             let newcomer = loop {
                 match house.admit(Some(client()), None) {

@@ -17,38 +17,32 @@ fn identity(number: u64) -> Identity {
     Identity { file: (1, number), size: 0, modified: (0, 0), changed: (0, 0) }
 }
 
-/// Asks again until it is made.
-fn made(codings: &Codings, number: u64, pool: &Pool) -> Arc<[u8]> {
-    loop {
-        let source = || Making::OfBytes(vec![b'a'; 2000].into());
+/// One worker: it asks for all of `numbers` in turn, each again until it is made.
+fn all_made(codings: &Codings, numbers: impl Iterator<Item = u64>, pool: &Pool) -> Vec<Arc<[u8]>> {
+    let source = || Making::OfBytes(vec![b'a'; 2000].into());
+    let made = |number| loop {
         match codings.ask(&identity(number), Coding::Gzip, source, pool) {
             Asked::Made(bytes) => return bytes,
             Asked::NotYet => thread::yield_now(),
             Asked::Useless => panic!("two thousand equal bytes shrink"),
         }
-    }
+    };
+    numbers.map(made).collect()
 }
 
 #[test]
 fn shuttle_file_6_a_coding_is_made_once_for_all_workers() {
     in_many_orders(ORDERS, || {
-        let pool = Pool::start(ThreadRange::fixed(1), 1).unwrap();
-        let codings = Codings::default();
-        let workers = [0, 1].map(|turn| {
+        let (pool, codings) = (Pool::start(ThreadRange::fixed(1), 1).unwrap(), Codings::default());
+        let up = {
             let (codings, pool) = (codings.clone(), pool.clone());
-            thread::spawn(move || {
-                let mut all: Vec<_> = (0..FILES)
-                    .map(|number| (number + turn) % FILES)
-                    .map(|number| (number, made(&codings, number, &pool)))
-                    .collect();
-                all.sort_by_key(|(number, _)| *number);
-                all
-            })
-        });
-        let [one, other] = workers.map(|worker| worker.join().unwrap());
-        let same = |((_, one), (_, other)): (&(u64, Arc<[u8]>), &(u64, Arc<[u8]>))| Arc::ptr_eq(one, other);
-        assert!(one.iter().zip(&other).all(same), "one coding for all");
-        pool.shut_down(Instant::now() + Duration::from_secs(3600));
+            thread::spawn(move || all_made(&codings, 0..FILES, &pool))
+        };
+        let down = all_made(&codings, (0..FILES).rev(), &pool);
+        let up = up.join().unwrap();
+        let is_one = up.iter().zip(down.iter().rev()).all(|(one, other)| Arc::ptr_eq(one, other));
+        assert!(is_one, "one coding for all");
+        pool.shut_down(Instant::now() + Duration::from_hours(1));
         assert_eq!((pool.status().finished, lock(&codings.0).making.len()), (FILES, 0));
     });
 }
