@@ -5,6 +5,7 @@
 //! test      what CI runs, in CI's order               ci/     over command.rs
 //! browser   the bundled site in a real browser        one step of `test`, in ci/browser.rs
 //! bench     side by side with other servers           bench/ over command.rs
+//! faults    the kernel says no, call by call          faults/ over bench/
 //! flood     one address floods, others ask on         flood/ over bench/
 //! corpora   other projects' request corpora           corpora/ over bench/
 //! hosts     a million hostile requests                hosts.rs over bench/
@@ -25,6 +26,7 @@ mod context;
 mod corpora;
 mod crash;
 mod dice;
+mod faults;
 mod flood;
 mod hosts;
 mod mounts;
@@ -55,6 +57,8 @@ usage: cargo xtask COMMAND
     --write              write bench/RESULTS.md also after a part
   bench uploads        durable uploads against a bare loop  [--rounds N] [--seconds S]
   bench idle           memory of 15,000 idle connections  [--servers LIST] [--write]
+  faults               what the server does when a system call fails, for each call and error
+    --calls LIST  --errnos LIST  --running  --starting  --jobs N  --binary PATH  --break  --write
   flood                one address floods while others go on asking
     --seconds S  --requests N  --connections N  --no-limits  --write
   corpora              what other projects test their request parsers with
@@ -96,6 +100,7 @@ fn run(args: &[String]) -> Result<Verdict, String> {
         ["tidy"] => Ok(tidy::run(&root())),
         ["test", flags @ ..] => ci::run(&root(), flags),
         ["bench", flags @ ..] => bench::run(&root(), flags),
+        ["faults", flags @ ..] => faults::run(&root(), flags),
         ["flood", flags @ ..] => flood::run(&root(), flags),
         ["corpora", flags @ ..] => corpora::run(&root(), flags),
         ["hosts", flags @ ..] => hosts::run(&root(), flags),

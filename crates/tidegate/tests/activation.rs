@@ -7,7 +7,7 @@ mod life;
 mod process;
 mod support;
 
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::Command;
@@ -81,6 +81,24 @@ fn run_6_several_sockets_by_name_unix_too() {
     server.signal("TERM");
     assert_eq!(server.end(), Some(0));
     assert!(path.exists(), "its file is its maker's");
+}
+
+/// As `ListenStream=80` makes one: for IPv4 too, whose clients are known by their own addresses.
+#[test]
+fn run_6_a_socket_for_both_kinds_of_addresses() {
+    let folder = folder();
+    let socket = Socket::new(Domain::IPV6, Type::STREAM, None).unwrap();
+    socket.set_only_v6(false).unwrap();
+    socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)).into()).unwrap();
+    socket.listen(16).unwrap();
+    let port = socket.local_addr().unwrap().as_socket().unwrap().port();
+    let mut server = Process::spawn(&mut activated(&folder.0, socket, &["-r", "root"])).up();
+    for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)] {
+        let mut client = Client::connect((ip, port).into());
+        assert_eq!(client.get("/a.html").text(), "here", "{ip}");
+        assert_eq!(client.get("/metrics").status, 200, "{ip} is a local operator");
+    }
+    server.hear(" 127.0.0.1 \"GET /a.html");
 }
 
 #[test]

@@ -45,8 +45,17 @@ impl Process {
         Ok(Self { child: command::spawn(command, log)? })
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// `None` while it runs, and where a signal ended it.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        self.child.try_wait().ok().flatten().and_then(|status| status.code())
     }
 
     /// CPU nanoseconds used so far, by all threads of all its processes.
@@ -86,7 +95,8 @@ impl Drop for Process {
     }
 }
 
-fn signal(name: &str, pids: &[u32]) {
+/// Sends the signal of this name.
+pub(crate) fn signal(name: &str, pids: &[u32]) {
     let pids = pids.iter().map(u32::to_string);
     let _ = Command::new("kill").arg(format!("-{name}")).args(pids).stderr(Stdio::null()).status();
 }

@@ -1,7 +1,7 @@
 //! Descriptors over a unix socket (`SCM_RIGHTS`, unix(7)), with a line of text as their frame.
 //!
 //! ```text
-//! ok.....⏎      each dot carries up to 64 descriptors
+//! ok..::⏎       each dot carries up to 64 sockets of the server's own, each colon such that a service manager keeps
 //! error: why⏎   none
 //! ```
 
@@ -25,15 +25,40 @@ const LINE: usize = 512;
 /// have open.
 const MOST: usize = 16_384;
 
-/// Hands over duplicates of `descriptors`.
+/// Sockets to be handed over.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    /// Nobody else has them: they go with the last server that does.
+    pub ours: Vec<OwnedFd>,
+    /// A service manager keeps them: they were there before the first server, and will be after the last.
+    pub lent: Vec<OwnedFd>,
+}
+
+impl Sockets {
+    /// The same once more.
+    ///
+    /// # Errors
+    /// `EMFILE` or `ENFILE`.
+    pub fn duplicate(&self) -> io::Result<Self> {
+        let all = |some: &[OwnedFd]| some.iter().map(OwnedFd::try_clone).collect::<io::Result<_>>();
+        Ok(Self { ours: all(&self.ours)?, lent: all(&self.lent)? })
+    }
+}
+
+const OURS: &[u8] = b".";
+const LENT: &[u8] = b":";
+
+/// Hands over duplicates of `sockets`.
 ///
 /// # Errors
 /// When the other side has gone.
-pub async fn send(stream: &UnixStream, descriptors: &[OwnedFd]) -> io::Result<()> {
+pub async fn send(stream: &UnixStream, sockets: &Sockets) -> io::Result<()> {
     write(stream, b"ok", &[]).await?;
-    for some in descriptors.chunks(AT_ONCE) {
-        let some: Vec<BorrowedFd<'_>> = some.iter().map(AsFd::as_fd).collect();
-        write(stream, b".", &some).await?;
+    for (mark, sockets) in [(OURS, &sockets.ours), (LENT, &sockets.lent)] {
+        for some in sockets.chunks(AT_ONCE) {
+            let some: Vec<BorrowedFd<'_>> = some.iter().map(AsFd::as_fd).collect();
+            write(stream, mark, &some).await?;
+        }
     }
     write(stream, b"\n", &[]).await
 }
@@ -56,20 +81,23 @@ async fn write(stream: &UnixStream, text: &[u8], descriptors: &[BorrowedFd<'_>])
 ///
 /// # Errors
 /// The other side's sentence, or that it has gone or is silent for longer than the stream's read timeout.
-pub fn receive(stream: &Blocking) -> io::Result<Vec<OwnedFd>> {
-    let (mut line, mut taken) = (Vec::new(), Vec::new());
+pub fn receive(stream: &Blocking) -> io::Result<Sockets> {
+    let (mut line, mut taken) = (Vec::new(), Sockets::default());
     while line.last() != Some(&b'\n') {
         let mut text = [0; LINE];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(AT_ONCE))];
         let mut extra = RecvAncillaryBuffer::new(&mut space);
         let got = recvmsg(stream, &mut [IoSliceMut::new(&mut text)], &mut extra, RecvFlags::CMSG_CLOEXEC)?;
+        let text = text.get(..got.bytes).unwrap_or_default();
+        // The kernel never joins a message with descriptors to what comes behind it.
+        let kind = if text.ends_with(LENT) { &mut taken.lent } else { &mut taken.ours };
         for message in extra.drain() {
             if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-                taken.extend(descriptors);
+                kind.extend(descriptors);
             }
         }
-        line.extend_from_slice(text.get(..got.bytes).unwrap_or_default());
-        if got.bytes == 0 || line.len() > LINE || taken.len() > MOST {
+        line.extend_from_slice(text);
+        if got.bytes == 0 || line.len() > LINE || taken.ours.len() + taken.lent.len() > MOST {
             return Err(io::Error::other("no answer that makes sense"));
         }
     }
@@ -85,28 +113,28 @@ pub fn receive(stream: &Blocking) -> io::Result<Vec<OwnedFd>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::fs::{MemfdFlags, memfd_create};
     use std::io::Write;
-    use std::os::fd::AsRawFd;
 
     #[test]
-    fn run_6_hundreds_of_descriptors_arrive_in_order() {
+    fn run_6_hundreds_of_sockets_arrive_in_order_and_as_what_they_are() {
         let (ours, theirs) = Blocking::pair().unwrap();
-        let files: Vec<OwnedFd> = (0..150)
-            .map(|n| rustix::fs::memfd_create(n.to_string(), rustix::fs::MemfdFlags::CLOEXEC).unwrap())
-            .collect();
-        let identity = |file: &OwnedFd| rustix::fs::fstat(file).unwrap().st_ino;
-        let sent: Vec<u64> = files.iter().map(identity).collect();
+        let file = |number: usize| memfd_create(number.to_string(), MemfdFlags::CLOEXEC).unwrap();
+        let sockets = Sockets { ours: (0..150).map(file).collect(), lent: (0..70).map(file).collect() };
+        let identities = |files: &[OwnedFd]| {
+            files.iter().map(|file| rustix::fs::fstat(file).unwrap().st_ino).collect::<Vec<_>>()
+        };
+        let sent = (identities(&sockets.ours), identities(&sockets.lent));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let sender = std::thread::spawn(move || {
             runtime.block_on(async {
                 ours.set_nonblocking(true).unwrap();
-                send(&UnixStream::from_std(ours).unwrap(), &files).await.unwrap();
+                send(&UnixStream::from_std(ours).unwrap(), &sockets).await.unwrap();
             });
-            files.iter().map(AsRawFd::as_raw_fd).collect::<Vec<_>>()
         });
         let taken = receive(&theirs).unwrap();
-        assert_eq!(taken.iter().map(identity).collect::<Vec<_>>(), sent);
-        assert_eq!(sender.join().unwrap().len(), taken.len());
+        assert_eq!((identities(&taken.ours), identities(&taken.lent)), sent);
+        sender.join().unwrap();
     }
 
     #[test]

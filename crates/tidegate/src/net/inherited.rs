@@ -48,12 +48,12 @@ impl Inherited {
         }
     }
 
-    /// Makes it one of ours; one that is `fixed` keeps its backlog for ever.
+    /// Makes it one of ours, or one that is `lent` to us by a service manager.
     ///
     /// # Errors
     /// Whatever the system says to an option.
-    pub fn adopt(self, fixed: bool) -> io::Result<Bound> {
-        listener::adopted(self.socket, self.at, fixed)
+    pub fn adopt(self, lent: bool) -> io::Result<Bound> {
+        listener::adopted(self.socket, self.at, lent)
     }
 }
 

@@ -46,8 +46,8 @@ pub struct Bound {
     socket: Socket,
     /// Where it listens, with the real port when 0 was asked for.
     pub at: ListenAddr,
-    /// Whether its backlog is not ours to change: a service manager's socket has the one of its unit.
-    fixed: bool,
+    /// Whether a service manager keeps it: its backlog is that of the unit.
+    pub lent: bool,
 }
 
 impl Bound {
@@ -56,7 +56,7 @@ impl Bound {
     /// # Errors
     /// `EMFILE` or `ENFILE`.
     pub fn duplicate(&self) -> io::Result<Self> {
-        Ok(Self { socket: self.socket.try_clone()?, at: self.at.clone(), fixed: self.fixed })
+        Ok(Self { socket: self.socket.try_clone()?, at: self.at.clone(), lent: self.lent })
     }
 }
 
@@ -77,16 +77,16 @@ pub fn bind(addr: &ListenAddr, workers: usize, backlog: i32) -> io::Result<Vec<B
     }
 }
 
-/// Makes a listening socket at `at` that somebody else bound one of ours; one that is `fixed` keeps its backlog.
+/// Makes a listening socket at `at` that somebody else bound one of ours; one that is `lent` keeps its backlog.
 ///
 /// # Errors
 /// Whatever the system says to an option.
-pub(super) fn adopted(socket: Socket, at: ListenAddr, fixed: bool) -> io::Result<Bound> {
+pub(super) fn adopted(socket: Socket, at: ListenAddr, lent: bool) -> io::Result<Bound> {
     if let ListenAddr::Tcp(_) = at {
         set_options(&socket)?;
     }
     socket.set_nonblocking(true)?;
-    Ok(Bound { socket, at, fixed })
+    Ok(Bound { socket, at, lent })
 }
 
 fn bind_tcp(addr: SocketAddr, workers: usize, backlog: i32) -> io::Result<Vec<Bound>> {
@@ -167,7 +167,7 @@ fn remove_dead_socket(path: &Path) -> io::Result<()> {
 fn listening(socket: Socket, at: ListenAddr, backlog: i32) -> io::Result<Bound> {
     socket.listen(backlog)?;
     socket.set_nonblocking(true)?;
-    Ok(Bound { socket, at, fixed: false })
+    Ok(Bound { socket, at, lent: false })
 }
 
 /// A listening socket attached to a worker's event loop.
@@ -175,7 +175,7 @@ fn listening(socket: Socket, at: ListenAddr, backlog: i32) -> io::Result<Bound> 
 pub struct Listener {
     socket: AsyncFd<Rc<OwnedFd>>,
     at: ListenAddr,
-    fixed: bool,
+    lent: bool,
 }
 
 impl Listener {
@@ -184,8 +184,8 @@ impl Listener {
     /// # Errors
     /// When the loop's epoll refuses the descriptor.
     pub fn attach(bound: Bound) -> io::Result<Self> {
-        let Bound { socket, at, fixed } = bound;
-        Ok(Self { socket: sys::watch(&Rc::new(socket.into()), Interest::READABLE)?, at, fixed })
+        let Bound { socket, at, lent } = bound;
+        Ok(Self { socket: sys::watch(&Rc::new(socket.into()), Interest::READABLE)?, at, lent })
     }
 
     /// Where it listens.
@@ -221,7 +221,7 @@ impl Listener {
     /// # Errors
     /// `listen(2)`'s.
     pub fn set_backlog(&self, backlog: i32) -> io::Result<()> {
-        if self.fixed { Ok(()) } else { Ok(rustix::net::listen(self.socket.get_ref(), backlog)?) }
+        if self.lent { Ok(()) } else { Ok(rustix::net::listen(self.socket.get_ref(), backlog)?) }
     }
 }
 

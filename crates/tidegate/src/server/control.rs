@@ -21,6 +21,7 @@ use crate::clock::unix_millis;
 use crate::handlers::overview::Overview;
 use crate::limits::ClientKey;
 use crate::limits::bans::Format;
+use crate::net::handover::Sockets;
 use crate::net::listener::Bound;
 
 /// Longest request line.
@@ -36,7 +37,7 @@ pub(super) enum Wish {
     /// Reload, and say what came of it.
     Reload(oneshot::Sender<Result<String, String>>),
     /// Write down what a successor should know, and give it the listening sockets.
-    Listeners(oneshot::Sender<io::Result<Vec<OwnedFd>>>),
+    Listeners(oneshot::Sender<io::Result<Sockets>>),
     /// End, for the successor is ready.
     MakeWay {
         /// Its process, where the system tells.

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle as Task;
 use super::signals::Signals;
 use super::{DRAIN_DEADLINE_PASSED, Server};
 use crate::greeting;
+use crate::net::handover::Sockets;
 use crate::worker::{Order, Worker};
 
 /// How often a draining server looks whether its workers have ended.
@@ -31,7 +32,7 @@ impl Server {
     pub(super) async fn drain(&mut self, ending: Ending, signals: &mut Signals) -> ExitCode {
         self.services.draining.begin();
         // Else the port would go on taking connections that nobody accepts.
-        self.duplicates.clear();
+        self.duplicates = Sockets::default();
         let delay = self.settings.server.drain_delay;
         let why = match ending {
             Ending::Asked(name) => {

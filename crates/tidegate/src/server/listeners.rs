@@ -2,12 +2,12 @@
 //! workers.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use super::StartError;
 use super::takeover::Predecessor;
 use crate::config::{ListenAddr, Settings};
+use crate::net::handover::Sockets;
 use crate::net::inherited::{self, Inherited};
 use crate::net::listener::{self, Bound, SocketFiles};
 use crate::worker::Entrance;
@@ -30,15 +30,18 @@ impl Listeners {
         predecessor: Option<&mut Predecessor>,
     ) -> Result<Self, StartError> {
         let server = &settings.server;
+        let mut lent = inherited::from_service_manager().map_err(StartError::Inherited)?;
+        let (handed, lent_before) = predecessor.map_or(Ok(Default::default()), Predecessor::listeners)?;
+        lent.extend(lent_before);
         let mut stock = Stock {
-            left: inherited::from_service_manager().map_err(StartError::Inherited)?,
-            handed: predecessor.map_or(Ok(Vec::new()), Predecessor::listeners)?,
+            lent,
+            handed,
             files: SocketFiles::default(),
             workers: server.workers,
             backlog: server.backlog,
         };
         // A service manager's sockets stand for the default address, but not for one that somebody asked for.
-        let by_default = server.listens_by_default() && !stock.left.is_empty();
+        let by_default = server.listens_by_default() && !stock.lent.is_empty();
         let mut entrances = Vec::new();
         let public = server.listen.iter().filter(|_| !by_default).map(|addr| (addr, false));
         for (addr, backstage) in settings.admin.listen.iter().map(|addr| (addr, true)).chain(public) {
@@ -57,10 +60,14 @@ impl Listeners {
     }
 
     /// Duplicates of all, for a successor, where one could ask for them.
-    pub(super) fn duplicates(&self) -> io::Result<Vec<OwnedFd>> {
+    pub(super) fn duplicates(&self) -> io::Result<Sockets> {
+        let mut sockets = Sockets::default();
         let all = || self.entrances.iter().flatten().map(|entrance| &entrance.bound).chain(&self.control);
-        let bound = self.control.iter().flat_map(|_| all());
-        bound.map(|bound| bound.duplicate().map(Into::into)).collect()
+        for bound in self.control.iter().flat_map(|_| all()) {
+            let kind = if bound.lent { &mut sockets.lent } else { &mut sockets.ours };
+            kind.push(bound.duplicate()?.into());
+        }
+        Ok(sockets)
     }
 
     /// The sockets of each of `workers`. Of each address every worker has one, and no socket is without a worker:
@@ -84,7 +91,7 @@ impl Listeners {
 /// What there is already, and how to make what is missing.
 struct Stock {
     /// By a service manager.
-    left: Vec<Inherited>,
+    lent: Vec<Inherited>,
     /// By the server that ran before.
     handed: Vec<Inherited>,
     files: SocketFiles,
@@ -95,9 +102,9 @@ struct Stock {
 impl Stock {
     /// The sockets for `addr`.
     fn entrances(&mut self, addr: &ListenAddr, backstage: bool) -> Result<Vec<Entrance>, StartError> {
-        let left = take(&mut self.left, addr);
-        if !left.is_empty() {
-            let bound = adopt(left, true).map_err(|error| refused(addr, error))?;
+        let lent = take(&mut self.lent, addr);
+        if !lent.is_empty() {
+            let bound = adopt(lent, true).map_err(|error| refused(addr, error))?;
             return Ok(entrances(bound, backstage));
         }
         let handed = take(&mut self.handed, addr);
@@ -117,7 +124,7 @@ impl Stock {
             None => listener::bind_private(path).inspect(|_| self.files.remember(&addr)),
             Some(socket) => {
                 self.files.remember_handed(&addr);
-                socket.adopt(true)
+                socket.adopt(false)
             }
         };
         bound.map_err(|error| StartError::Control(path.to_owned(), error))
@@ -126,7 +133,7 @@ impl Stock {
     /// What the service manager left beyond what was asked for: it is served too.
     fn rest(&mut self) -> Result<Vec<Vec<Entrance>>, StartError> {
         let mut rest = Vec::new();
-        while let Some(first) = self.left.first() {
+        while let Some(first) = self.lent.first() {
             let at = first.at.clone();
             rest.push(self.entrances(&at, false)?);
         }
@@ -143,8 +150,8 @@ fn take(stock: &mut Vec<Inherited>, wanted: &ListenAddr) -> Vec<Inherited> {
     stock.extract_if(.., |socket| socket.at == at).collect()
 }
 
-fn adopt(sockets: Vec<Inherited>, fixed: bool) -> io::Result<Vec<Bound>> {
-    sockets.into_iter().map(|socket| socket.adopt(fixed)).collect()
+fn adopt(sockets: Vec<Inherited>, lent: bool) -> io::Result<Vec<Bound>> {
+    sockets.into_iter().map(|socket| socket.adopt(lent)).collect()
 }
 
 fn entrances(bound: Vec<Bound>, backstage: bool) -> Vec<Entrance> {

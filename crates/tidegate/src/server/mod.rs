@@ -23,7 +23,6 @@ mod watchdog;
 
 use std::cell::Cell;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -48,6 +47,7 @@ use crate::config::{Invocation, ListenAddr, Settings};
 use crate::greeting;
 use crate::isolate;
 use crate::limits::Admission;
+use crate::net::handover::Sockets;
 use crate::net::listener::{Bound, SocketFiles};
 use crate::site::Services;
 use crate::telemetry::log::LogWriter;
@@ -83,7 +83,7 @@ pub struct Server {
     /// Who does.
     commands: Option<Task<()>>,
     /// The listening sockets once more, where a successor may ask for them.
-    duplicates: Vec<OwnedFd>,
+    duplicates: Sockets,
     /// Whether one has them.
     handed_on: Rc<Cell<bool>>,
     notifier: Notifier,
@@ -100,6 +100,7 @@ impl Server {
     }
 
     fn start_and_watch(invocation: Invocation, settings: Settings) -> Result<ExitCode, StartError> {
+        signals::prepare()?;
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
         runtime.block_on(async {
             // A signal that comes from here on is heard, if only when the server has started.
@@ -172,11 +173,11 @@ impl Server {
     }
 
     /// The listening sockets for a successor, who finds what survives a restart written down.
-    fn duplicates(&self) -> io::Result<Vec<OwnedFd>> {
+    fn duplicates(&self) -> io::Result<Sockets> {
         if let Some(state) = &self.state {
             state.save(self.services.overview.now());
         }
-        self.duplicates.iter().map(OwnedFd::try_clone).collect()
+        self.duplicates.duplicate()
     }
 
     /// What is done once a second.

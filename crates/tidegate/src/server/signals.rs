@@ -21,11 +21,17 @@ pub(super) enum Asked {
     End(&'static str),
 }
 
+/// What comes before the first event loop.
+///
+/// # Errors
+/// Where there are no descriptors left: the first event loop opens such a pair for signals, and panics where it cannot.
+pub(super) fn prepare() -> io::Result<()> {
+    sys::ignore_signals();
+    UnixStream::pair().map(drop)
+}
+
 impl Signals {
     pub(super) fn new() -> io::Result<Self> {
-        sys::ignore_signals();
-        // The first use makes tokio open such a pair too, and panic where it cannot.
-        drop(UnixStream::pair()?);
         Ok(Self {
             hup: signal(SignalKind::hangup())?,
             int: signal(SignalKind::interrupt())?,

@@ -13,7 +13,8 @@
 //! that is not ready in time is told so. Where the old one ends meanwhile, the new one has the sockets.
 
 use std::cell::Cell;
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as Blocking;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -26,7 +27,7 @@ use tokio::time::timeout;
 use super::StartError;
 use super::control::Wish;
 use crate::config::{Invocation, Settings};
-use crate::net::handover;
+use crate::net::handover::{self, Sockets};
 use crate::net::inherited::Inherited;
 
 /// What the new server asks.
@@ -66,11 +67,13 @@ impl Predecessor {
         Ok(Self { stream, at: path.to_owned() })
     }
 
-    /// Takes its listening sockets. It goes on accepting from them.
-    pub(super) fn listeners(&mut self) -> Result<Vec<Inherited>, StartError> {
-        let take = |stream: &mut Blocking| -> io::Result<Vec<Inherited>> {
+    /// Takes its listening sockets, its own and those lent to it. It goes on accepting from them.
+    pub(super) fn listeners(&mut self) -> Result<(Vec<Inherited>, Vec<Inherited>), StartError> {
+        let look = |sockets: Vec<OwnedFd>| sockets.into_iter().map(Inherited::new).collect::<io::Result<_>>();
+        let take = |stream: &mut Blocking| -> io::Result<_> {
             writeln!(stream, "{ASK}")?;
-            handover::receive(stream)?.into_iter().map(Inherited::new).collect()
+            let Sockets { ours, lent } = handover::receive(stream)?;
+            Ok((look(ours)?, look(lent)?))
         };
         take(&mut self.stream).map_err(|error| refused(&self.at, error.to_string()))
     }
@@ -84,10 +87,13 @@ impl Predecessor {
         };
         match tell() {
             Ok(_) if answer == GO => Ok(()),
-            Ok(0) | Err(_) => {
-                log::warn!("the server before gave no answer, as one that has ended");
+            // Gone: the sockets are ours, then.
+            Ok(0) => Ok(()),
+            Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
                 Ok(())
             }
+            // It stands still, and may wake up.
+            Err(error) => Err(refused(&self.at, format!("no answer: {error}"))),
             Ok(_) => Err(refused(&self.at, String::from_utf8_lossy(&answer).trim().to_owned())),
         }
     }

@@ -1,39 +1,29 @@
 //! A crowd of clients that ask until told to stop, and keep count of what became of each request.
 //!
-//! A request on a new connection must be answered. On a connection that was kept the server may have closed just
-//! before; a client then asks again on a new one (RFC 9112 section 9.3.1), which is counted and is no fault.
+//! A request on a new connection must be answered. One on a connection that was kept may cross the server's close; a
+//! client then asks again on a new one (RFC 9112 section 9.3.1), which is counted and is no fault. Who sees that the
+//! connection is closed before it asks, as pools of clients do, just makes a new one.
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should say where")]
 
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::support::{SOON, Setup, eventually};
+pub use super::exchange::At;
+use super::exchange::{Answer, Outcome, Pipe, ask, has_ended};
+use crate::support::{Setup, eventually};
 
 /// Between two requests of one client: a crowd should keep a server busy, not the machine.
 const PAUSE: Duration = Duration::from_millis(2);
-/// Between two pieces of a large answer, so that a download lasts through what happens to the server.
-const SIP: Duration = Duration::from_millis(10);
-/// What such a client takes at a time.
-const PIECE: usize = 256 * 1024;
 /// Words of 4 bytes in `large.bin`: 12 MiB, so that it goes by `sendfile`, and more than socket buffers hold.
 const LARGE_WORDS: u32 = 3 << 20;
 /// What `small.html` says.
 const SMALL: &str = "here";
-
-/// Where a server is asked.
-#[derive(Clone, Debug)]
-pub enum At {
-    Tcp(SocketAddr),
-    Unix(PathBuf),
-}
 
 /// What a client does, again and again.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +54,9 @@ pub struct Crowd {
 pub struct Tally {
     /// Answered with what was asked for.
     pub served: u64,
-    /// Asked again, since a kept connection was closed before a byte of the answer came.
+    /// Kept connections that the server closed between two requests.
+    pub closed: u64,
+    /// Asked again, since a kept connection was closed while the request was on its way.
     pub again: u64,
     /// Connections that nobody took.
     pub refused: u64,
@@ -73,50 +65,6 @@ pub struct Tally {
     /// Uploads that were acknowledged: under which path, and what they hold.
     stored: Vec<(String, Vec<u8>)>,
 }
-
-/// What came of one request on a connection.
-enum Outcome {
-    Answer(Answer),
-    /// The connection ended, or nothing came, before a byte of an answer.
-    Silence(io::ErrorKind),
-    /// It ended within an answer.
-    Cut(usize),
-}
-
-struct Answer {
-    status: u16,
-    head: String,
-    body: Vec<u8>,
-}
-
-impl At {
-    fn connect(&self) -> io::Result<Box<dyn Pipe>> {
-        match self {
-            Self::Tcp(addr) => {
-                let stream = TcpStream::connect_timeout(addr, SOON)?;
-                stream.set_read_timeout(Some(SOON))?;
-                stream.set_write_timeout(Some(SOON))?;
-                Ok(Box::new(stream))
-            }
-            Self::Unix(path) => {
-                let stream = UnixStream::connect(path)?;
-                stream.set_read_timeout(Some(SOON))?;
-                stream.set_write_timeout(Some(SOON))?;
-                Ok(Box::new(stream))
-            }
-        }
-    }
-
-    fn host(&self) -> String {
-        match self {
-            Self::Tcp(addr) => addr.to_string(),
-            Self::Unix(_) => "localhost".to_owned(),
-        }
-    }
-}
-
-trait Pipe: Read + Write {}
-impl<T: Read + Write> Pipe for T {}
 
 /// Puts the files that the crowd asks for into the root.
 pub fn with_files(setup: Setup) -> Setup {
@@ -220,7 +168,7 @@ impl Guests {
                 self.tally.again += 1;
                 return;
             }
-            let goes_on = matches!(&outcome, Outcome::Answer(answer) if answer.field("connection: ").as_deref() != Some("close"));
+            let goes_on = matches!(&outcome, Outcome::Answer(answer) if !answer.closes());
             self.judge("GET /small.html", outcome, |answer| {
                 answer.status == 200 && answer.body == SMALL.as_bytes()
             });
@@ -228,6 +176,10 @@ impl Guests {
                 return;
             }
             std::thread::sleep(PAUSE);
+            if has_ended(&mut *stream) {
+                self.tally.closed += 1;
+                return;
+            }
         }
     }
 
@@ -261,6 +213,7 @@ impl Guests {
 impl Tally {
     fn plus(mut self, other: Self) -> Self {
         self.served += other.served;
+        self.closed += other.closed;
         self.again += other.again;
         self.refused += other.refused;
         self.broken.extend(other.broken);
@@ -287,54 +240,12 @@ impl Tally {
 
     /// The counts in a line, and what broke.
     pub fn summary(&self) -> String {
-        let Self { served, again, refused, broken, stored } = self;
+        let Self { served, closed, again, refused, broken, stored } = self;
         format!(
-            "{served} served, {again} asked again on a new connection, {} uploads acknowledged; {refused} refused, {} broken: {broken:#?}",
+            "{served} served, {} uploads acknowledged; {closed} kept connections closed, {again} requests asked again; \
+             {refused} refused, {} broken: {broken:#?}",
             stored.len(),
             broken.len()
         )
     }
-}
-
-impl Answer {
-    fn field(&self, name: &str) -> Option<String> {
-        let mut lines = self.head.lines();
-        lines.find_map(|line| {
-            line.to_ascii_lowercase().starts_with(name).then(|| line[name.len()..].to_owned())
-        })
-    }
-}
-
-/// Sends a request and reads its answer.
-fn ask(stream: &mut dyn Pipe, request: &[u8]) -> Outcome {
-    // Who is closed upon while sending may have been answered all the same.
-    let _ = stream.write_all(request);
-    let (mut received, mut piece) = (Vec::new(), vec![0; PIECE]);
-    loop {
-        if let Some(answer) = whole(&received) {
-            return Outcome::Answer(answer);
-        }
-        match stream.read(&mut piece) {
-            Ok(count) if count > 0 => received.extend_from_slice(&piece[..count]),
-            ended if received.is_empty() => {
-                return Outcome::Silence(
-                    ended.map_or_else(|error| error.kind(), |_| io::ErrorKind::UnexpectedEof),
-                );
-            }
-            _ => return Outcome::Cut(received.len()),
-        }
-        if received.len() > PIECE {
-            std::thread::sleep(SIP);
-        }
-    }
-}
-
-/// The answer, if all of it is there.
-fn whole(received: &[u8]) -> Option<Answer> {
-    let end = received.windows(4).take(8192).position(|window| window == b"\r\n\r\n")?;
-    let head = String::from_utf8_lossy(&received[..end]).into_owned();
-    let mut answer = Answer { status: head.get(9..12)?.parse().ok()?, head, body: Vec::new() };
-    let length: usize = answer.field("content-length: ")?.parse().ok()?;
-    answer.body = received.get(end + 4..end + 4 + length)?.to_vec();
-    Some(answer)
 }

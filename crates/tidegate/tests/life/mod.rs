@@ -1,10 +1,11 @@
 //! What the tests of a server's life share: processes that follow each other in one folder (`Process`), clients that
-//! keep count of what became of each request (`crowd`), and what a service manager does (`manager`).
+//! keep count of what became of each request (`crowd`, by `exchange`), and what a service manager does (`manager`).
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should say where")]
 
 pub mod crowd;
+mod exchange;
 pub mod manager;
 
 use std::io::{BufRead, BufReader, Read};
