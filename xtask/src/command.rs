@@ -77,6 +77,19 @@ impl TempDir {
         Ok(Self(path))
     }
 
+    /// Removes folders of this purpose whose processes ended without a chance to.
+    pub(crate) fn sweep(parent: &Path, purpose: &str) {
+        let prefix = format!("tidegate-{purpose}-");
+        for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let process = name.strip_prefix(&prefix).and_then(|rest| rest.split('-').next());
+            if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
+                // One that will not go is in nobody's way.
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
@@ -111,6 +124,17 @@ mod tests {
         let ran = sh("echo begun; exec sleep 60", Duration::from_millis(300));
         assert!(!ran.success);
         assert!(ran.output.starts_with("begun\n") && ran.output.contains("killed"), "{}", ran.output);
+    }
+
+    #[test]
+    fn a_folder_is_swept_when_its_process_is_gone() {
+        let parent = TempDir::new("command").unwrap();
+        let mine = TempDir::new_in(parent.path(), "sweep").unwrap();
+        // No process has so high a number.
+        let left = parent.path().join("tidegate-sweep-4194305-0");
+        fs::create_dir(&left).unwrap();
+        TempDir::sweep(parent.path(), "sweep");
+        assert!(mine.path().exists() && !left.exists());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! browser   the bundled site in a real browser        one step of `test`, in ci/browser.rs
 //! bench     side by side with other servers           bench/ over command.rs
 //! faults    the kernel says no, call by call          faults/ over bench/
+//! fuzz      every fuzz target for a long time         fuzz/ over command.rs
 //! flood     one address floods, others ask on         flood/ over bench/
 //! corpora   other projects' request corpora           corpora/ over bench/
 //! hosts     a million hostile requests                hosts.rs over bench/
@@ -28,6 +29,7 @@ mod crash;
 mod dice;
 mod faults;
 mod flood;
+mod fuzz;
 mod hosts;
 mod mounts;
 mod rust_text;
@@ -59,6 +61,8 @@ usage: cargo xtask COMMAND
   bench idle           memory of 15,000 idle connections  [--servers LIST] [--write]
   faults               what the server does when a system call fails, for each call and error
     --calls LIST  --errnos LIST  --running  --starting  --jobs N  --binary PATH  --break  --write
+  fuzz                 every fuzz target, in all a hundred million executions
+    --executions N       of each target  --only TARGET (repeatable)
   flood                one address floods while others go on asking
     --seconds S  --requests N  --connections N  --no-limits  --write
   corpora              what other projects test their request parsers with
@@ -101,6 +105,7 @@ fn run(args: &[String]) -> Result<Verdict, String> {
         ["test", flags @ ..] => ci::run(&root(), flags),
         ["bench", flags @ ..] => bench::run(&root(), flags),
         ["faults", flags @ ..] => faults::run(&root(), flags),
+        ["fuzz", flags @ ..] => fuzz::run(&root(), flags),
         ["flood", flags @ ..] => flood::run(&root(), flags),
         ["corpora", flags @ ..] => corpora::run(&root(), flags),
         ["hosts", flags @ ..] => hosts::run(&root(), flags),

@@ -18,9 +18,20 @@ pub(crate) struct Tool {
 /// Where a tool comes from. What a registry brings has its version pinned: a new one arrives by a commit.
 #[derive(Clone, Copy, Debug)]
 enum Source {
-    Debian { package: &'static str },
-    Crate { version: &'static str, build: &'static [&'static str] },
-    Npm { version: &'static str },
+    Debian {
+        package: &'static str,
+    },
+    Crate {
+        version: &'static str,
+        build: &'static [&'static str],
+    },
+    Npm {
+        version: &'static str,
+    },
+    /// A Python module without dependencies, for programs that look for it in [`python_modules`].
+    Pip {
+        version: &'static str,
+    },
     Rustup,
 }
 
@@ -62,6 +73,10 @@ impl Tool {
         Self { name, source: Source::Npm { version } }
     }
 
+    pub(crate) const fn pip(name: &'static str, version: &'static str) -> Self {
+        Self { name, source: Source::Pip { version } }
+    }
+
     /// A toolchain.
     pub(crate) const fn rustup(name: &'static str) -> Self {
         Self { name, source: Source::Rustup }
@@ -72,13 +87,15 @@ impl Tool {
         match self.source {
             Source::Debian { .. } | Source::Crate { .. } => context.find(self.name).is_some(),
             Source::Npm { .. } => node_modules(context).join(self.name).join("package.json").is_file(),
+            Source::Pip { .. } => python_modules(context).join(self.name).is_dir(),
             Source::Rustup => context.run("rustup", &["run", self.name, "rustc", "--version"]).success,
         }
     }
 
     /// Installs a tool that needs no root.
     fn install(&self, context: &Context) -> Result<(), Missing> {
-        let tools = context.tools.to_string_lossy();
+        let (tools, modules) = (context.tools.to_string_lossy(), python_modules(context));
+        let modules = modules.to_string_lossy();
         let package;
         let (installer, args): (&str, Vec<&str>) = match self.source {
             Source::Debian { .. } => return Ok(()),
@@ -89,6 +106,10 @@ impl Tool {
             Source::Npm { version } => {
                 package = format!("{}@{version}", self.name);
                 ("npm", vec!["install", "--no-audit", "--no-fund", "--prefix", &tools, &package])
+            }
+            Source::Pip { version } => {
+                package = format!("{}=={version}", self.name);
+                ("pip3", vec!["install", "--quiet", "--no-deps", "--target", &modules, &package])
             }
             Source::Rustup => ("rustup", vec!["toolchain", "install", self.name, "--profile", "minimal"]),
         };
@@ -107,6 +128,11 @@ impl Tool {
 /// Where npm puts what `--prefix` our tools folder asks for.
 pub(crate) fn node_modules(context: &Context) -> PathBuf {
     context.tools.join("node_modules")
+}
+
+/// Where tests look for Python modules: `tools/python` below cargo's target folder.
+fn python_modules(context: &Context) -> PathBuf {
+    context.tools.join("python")
 }
 
 /// All missing Debian packages in one go; without root each is named.
@@ -155,6 +181,7 @@ mod tests {
         assert!(Tool::debian("sh", "dash").is_present(&context));
         assert!(!Tool::debian("no-such-tool", "no-such-tool").is_present(&context));
         assert!(!Tool::npm("no-such-package", "1").is_present(&context));
+        assert!(!Tool::pip("no-such-module", "1").is_present(&context));
         assert!(!Tool::rustup("no-such-toolchain").is_present(&context));
     }
 

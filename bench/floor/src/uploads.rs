@@ -1,6 +1,7 @@
 //! Durable files one after another, on some threads: an unnamed file, its bytes, fsync, a link, fsync of the folder.
 //!
-//! These are the steps behind each 201 of tidegate (UP-4), without HTTP and without a shared sync.
+//! These are the steps behind each 201 of tidegate (UP-4), without HTTP. The last one each thread does for itself, or one
+//! does it for all who wait ([`Group`]), as in tidegate: the difference is what sharing saves.
 
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
@@ -11,8 +12,19 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, fsync, linkat, open};
 
+use crate::group::Group;
+
 /// As large as what the clients of the bench post.
 const FILE: usize = 1024;
+
+/// Who syncs the folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FolderSync {
+    /// Each thread, after each of its files.
+    Each,
+    /// One for all who wait.
+    Shared,
+}
 
 /// Stores files in `folder` on `threads` threads until `time` is over; gives how many were stored in a second.
 /// They are left there.
@@ -20,12 +32,14 @@ const FILE: usize = 1024;
 /// # Errors
 ///
 /// The first error of any thread. `folder` must be on a file system that has unnamed files, and `/proc` mounted.
-pub(crate) fn store(folder: &Path, threads: usize, time: Duration) -> io::Result<f64> {
+pub(crate) fn store(folder: &Path, threads: usize, time: Duration, sync: FolderSync) -> io::Result<f64> {
     let next = AtomicU64::new(0);
+    let group = (sync == FolderSync::Shared).then(Group::default);
     let begun = Instant::now();
     let end = begun + time;
     let stored: io::Result<u64> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(|| store_until(end, folder, &next))).collect();
+        let threads: Vec<_> =
+            (0..threads).map(|_| scope.spawn(|| store_until(end, folder, &next, group.as_ref()))).collect();
         let ended = threads.into_iter().map(|thread| match thread.join() {
             Ok(stored) => stored,
             Err(_) => Err(io::Error::other("a thread panicked")),
@@ -36,7 +50,7 @@ pub(crate) fn store(folder: &Path, threads: usize, time: Duration) -> io::Result
     Ok(stored? as f64 / begun.elapsed().as_secs_f64())
 }
 
-fn store_until(end: Instant, folder: &Path, next: &AtomicU64) -> io::Result<u64> {
+fn store_until(end: Instant, folder: &Path, next: &AtomicU64, group: Option<&Group>) -> io::Result<u64> {
     let directory = open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let body = [b'x'; FILE];
     let mut stored = 0;
@@ -50,7 +64,10 @@ fn store_until(end: Instant, folder: &Path, next: &AtomicU64) -> io::Result<u64>
         // Root could link the descriptor itself; this way everybody can.
         let open_file = format!("/proc/self/fd/{}", file.as_raw_fd());
         linkat(CWD, open_file, &directory, name, AtFlags::SYMLINK_FOLLOW)?;
-        fsync(&directory)?;
+        match group {
+            Some(group) => group.wait(|| Ok(fsync(&directory)?))?,
+            None => fsync(&directory)?,
+        }
         stored += 1;
     }
     Ok(stored)

@@ -29,6 +29,10 @@ const STALE: Duration = Duration::from_millis(1500);
 /// So many versions each file goes through at least.
 const VERSIONS: usize = 8;
 
+/// They come at least so often, and all of them within so long.
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// What is written at once: as much as `cp` writes.
 const PIECE: usize = 128 * 1024;
 
@@ -69,14 +73,20 @@ enum Way {
 }
 
 impl Writer<'_> {
-    /// Changes the file until told to stop.
-    fn run(&self, stop: &AtomicBool) {
+    /// Changes the file until told to stop; less often where nobody has come to the end of a version, for the machine is
+    /// busy.
+    fn run(&self, stop: &AtomicBool, whole: &AtomicU32) {
+        let mut pause = self.pause;
         for step in 0.. {
-            std::thread::sleep(self.pause);
+            let before = whole.load(Relaxed);
+            std::thread::sleep(pause);
             if stop.load(Relaxed) {
                 return;
             }
             self.change(self.ways[step % self.ways.len()]);
+            if whole.load(Relaxed) == before {
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
         }
     }
 
@@ -211,7 +221,7 @@ fn client(addr: SocketAddr, writer: &Writer<'_>, count: u32, pause: Option<Durat
     loop {
         let versions = writer.versions.lock().unwrap().len();
         let asked = Instant::now();
-        if asked - writer.begun > SOON * rounds() || (whole >= count && versions > VERSIONS) {
+        if asked - writer.begun > PATIENCE * rounds() || (whole >= count && versions > VERSIONS) {
             return;
         }
         let found = download(&mut stream, &head, pause);
@@ -287,7 +297,7 @@ fn watch(
     let writer = Writer { path, size, ways, pause, begun: now, versions: &versions };
     let (stop, tally) = (AtomicBool::new(false), Tally::default());
     std::thread::scope(|scope| {
-        let writing = scope.spawn(|| writer.run(&stop));
+        let writing = scope.spawn(|| writer.run(&stop, &tally.whole));
         let clients: Vec<_> =
             (0..3).map(|_| scope.spawn(|| client(addr, &writer, count, slowly, &tally))).collect();
         let ended: Vec<_> = clients.into_iter().map(std::thread::ScopedJoinHandle::join).collect();

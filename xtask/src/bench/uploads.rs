@@ -1,7 +1,7 @@
 //! `cargo xtask bench uploads`: durable uploads against a bare loop, and what a storm of them does to a cached file.
 //!
 //! ```text
-//! each round: the bare loop on 10 threads ─► 10 clients ─► a quiet GET ─► 64 clients, and the GET meanwhile
+//! each round: the bare loops on 10 threads ─► 10 clients ─► a quiet GET ─► 64 clients, and the GET meanwhile
 //! ```
 //!
 //! Every measurement has a fresh folder on the disk of the target folder (a temporary one may be memory).
@@ -39,8 +39,10 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// What the rounds gave, one value for each.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
-    /// Files per second.
+    /// Files per second, where each thread syncs the folder for itself.
     bare: Vec<f64>,
+    /// The same where one syncs it for all who wait.
+    shared: Vec<f64>,
     /// 201s per second, by [`CLIENTS`].
     ours: [Vec<f64>; CLIENTS.len()],
     /// Microseconds of a cached GET.
@@ -56,7 +58,8 @@ pub(super) struct Outcome {
 pub(super) fn run(context: &Context, rounds: Rounds) -> Result<Outcome, String> {
     let mut outcome = Outcome::default();
     for _ in 0..rounds.count {
-        outcome.bare.push(bare_loop(context, rounds.seconds)?);
+        outcome.bare.push(bare_loop(context, rounds.seconds, "each")?);
+        outcome.shared.push(bare_loop(context, rounds.seconds, "shared")?);
         for (number, clients) in CLIENTS.into_iter().enumerate() {
             outcome.storm(context, rounds.seconds, number, clients)?;
         }
@@ -118,12 +121,12 @@ struct Stored {
     faults: u64,
 }
 
-/// Files per second of the bare loop.
-fn bare_loop(context: &Context, seconds: u64) -> Result<f64, String> {
+/// Files per second of the bare loop; `sync` says who syncs the folder.
+fn bare_loop(context: &Context, seconds: u64, sync: &str) -> Result<f64, String> {
     let folder = TempDir::new_in(&context.target, "floor").map_err(|error| format!("no folder: {error}"))?;
     let program = context.target.join("bench/release").join(FLOOR.name);
     let path = folder.path().to_string_lossy();
-    let args = ["uploads", &path, &THREADS.to_string(), &seconds.to_string()];
+    let args = ["uploads", &path, &THREADS.to_string(), &seconds.to_string(), sync];
     let ran = context.run(&program.to_string_lossy(), &args);
     let rate = ran.output.trim().parse().ok().filter(|_| ran.success);
     rate.ok_or_else(|| format!("the bare loop said:\n{}", ran.output))
@@ -182,7 +185,15 @@ fn join<T>(thread: thread::ScopedJoinHandle<'_, Result<T, String>>) -> Result<T,
 pub(super) fn tables(outcome: &Outcome) -> String {
     let mut rates = Grid::new(["stored durably", "per second", "of the bare loop", "bar", "holds"]);
     let median = |values: &[f64]| Spread::of(values.iter().copied()).map_or(0.0, |spread| spread.median);
-    rates.row([format!("bare loop, {THREADS} threads"), thousands(median(&outcome.bare))]);
+    rates.row([
+        format!("bare loop, {THREADS} threads, a sync of the folder each"),
+        thousands(median(&outcome.bare)),
+    ]);
+    rates.row([
+        format!("bare loop, {THREADS} threads, a shared one"),
+        thousands(median(&outcome.shared)),
+        stats::ratio(&outcome.shared, &outcome.bare).map_or(String::new(), shown),
+    ]);
     for (clients, ours) in CLIENTS.iter().zip(&outcome.ours) {
         let ratio = stats::ratio(ours, &outcome.bare);
         let holds = ratio.is_some_and(|ratio| ratio.median >= RATE_BAR);
@@ -235,6 +246,7 @@ mod tests {
     fn bars_are_judged_by_the_median_of_the_rounds() {
         let mut outcome = Outcome {
             bare: vec![1000.0, 2000.0, 1000.0],
+            shared: vec![1200.0, 2400.0, 1200.0],
             ours: [vec![900.0, 1800.0, 100.0], vec![700.0, 1400.0, 1400.0]],
             quiet_p99: vec![100.0; 3],
             storm_p99: vec![150.0, 190.0, 900.0],
@@ -245,6 +257,7 @@ mod tests {
             let tables = tables(outcome);
             tables.lines().filter(|line| line.contains("**no**")).count()
         };
+        assert!(tables(&outcome).contains("1.200 (1.200 to 1.200)"), "{}", tables(&outcome));
         assert_eq!(judged(&outcome), 1, "only the 64 clients are below 0.8: {}", tables(&outcome));
         outcome.storm_p99[1] = 300.0;
         outcome.faults = 5;

@@ -9,7 +9,7 @@
 //! A step that lacks a tool is skipped by name; under `CI=true` nothing may be skipped, so that a skip is a failure.
 
 mod browser;
-mod report;
+pub(crate) mod report;
 mod setup;
 mod steps;
 

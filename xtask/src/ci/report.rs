@@ -8,20 +8,20 @@ use crate::command::Ran;
 
 /// Counts of single checks: a test, a fuzz target, or a step that is one check by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tally {
-    pub(super) passed: usize,
-    pub(super) failed: usize,
-    pub(super) skipped: usize,
+pub(crate) struct Tally {
+    pub(crate) passed: usize,
+    pub(crate) failed: usize,
+    pub(crate) skipped: usize,
 }
 
 /// The result of one step.
 #[derive(Debug, Default)]
-pub(super) struct Report {
-    pub(super) tally: Tally,
+pub(crate) struct Report {
+    pub(crate) tally: Tally,
     /// Worth a line even when all is well, such as the name of what was skipped and why.
-    pub(super) notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
     /// Everything the failed programs said.
-    pub(super) output: String,
+    pub(crate) output: String,
 }
 
 /// One line of the closing table.
@@ -32,11 +32,11 @@ pub(super) struct Row {
 }
 
 impl Report {
-    pub(super) fn passed() -> Self {
+    pub(crate) fn passed() -> Self {
         Self { tally: Tally { passed: 1, ..Tally::default() }, ..Self::default() }
     }
 
-    pub(super) fn failed(output: impl Into<String>) -> Self {
+    pub(crate) fn failed(output: impl Into<String>) -> Self {
         Self { tally: Tally { failed: 1, ..Tally::default() }, output: output.into(), ..Self::default() }
     }
 
@@ -68,7 +68,7 @@ impl Report {
     }
 
     /// Adds what another check of the same step found.
-    pub(super) fn absorb(&mut self, other: Self) {
+    pub(crate) fn absorb(&mut self, other: Self) {
         self.tally = self.tally.plus(other.tally);
         self.notes.extend(other.notes);
         self.output.push_str(&other.output);

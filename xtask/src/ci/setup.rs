@@ -14,7 +14,7 @@ pub(super) const FUZZ: Tool = Tool::from_crate("cargo-fuzz", "0.13.2", &["--debu
 pub(super) const NIGHTLY: Tool = Tool::rustup("nightly");
 
 /// In the order of installing: npm comes before what npm brings.
-const TOOLS: [Tool; 20] = [
+const TOOLS: [Tool; 21] = [
     Tool::debian("brotli", "brotli"),
     // libFuzzer is written in C++.
     Tool::debian("c++", "g++"),
@@ -33,6 +33,8 @@ const TOOLS: [Tool; 20] = [
     PIP,
     Tool::debian("npm", "npm"),
     PLAYWRIGHT,
+    // Another reading of requests, for the test `differential`.
+    Tool::pip("h11", "0.16.0"),
     DENY,
     FUZZ,
     NIGHTLY,

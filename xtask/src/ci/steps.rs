@@ -7,7 +7,7 @@ use super::report::{Report, Tally};
 use super::setup::{self, CHROMIUM, DENY, FUZZ, NIGHTLY, NODE, PIP, PLAYWRIGHT};
 use super::{Step, browser};
 use crate::context::Context;
-use crate::{Verdict, corpora, tidy};
+use crate::{Verdict, corpora, fuzz, tidy};
 
 pub(super) const STEPS: [Step; 11] = [
     Step {
@@ -35,7 +35,12 @@ pub(super) const STEPS: [Step; 11] = [
         needs: &[NODE, PLAYWRIGHT, CHROMIUM],
         run: browser::run,
     },
-    Step { name: "fuzz", what: "each fuzz target for some seconds", needs: &[FUZZ, NIGHTLY], run: fuzz },
+    Step {
+        name: "fuzz",
+        what: "each fuzz target for some seconds",
+        needs: &[FUZZ, NIGHTLY],
+        run: fuzz::smoke,
+    },
 ];
 
 fn fmt(context: &Context) -> Report {
@@ -120,54 +125,6 @@ fn cargo_test_tally(output: &str) -> Tally {
             skipped: count(" ignored").unwrap_or(0),
         })
     })
-}
-
-/// Seconds of fuzzing for each target: a smoke test that finds what is near. Long runs are for other machines.
-const FUZZ_SECONDS: u32 = 10;
-
-/// A crash, a hang or a swollen heap is a failure; libFuzzer prints the input and where it is kept.
-fn fuzz(context: &Context) -> Report {
-    let targets = fuzz_targets(context);
-    if targets.is_empty() {
-        return Report::skipped("fuzz: there is no target in fuzz/fuzz_targets");
-    }
-    let built = context.run("cargo", &["+nightly", "fuzz", "build"]);
-    if !built.success {
-        return Report::failed(built.output);
-    }
-    let mut report = Report::default();
-    for target in targets {
-        report.absorb(fuzz_one(context, &target));
-    }
-    report
-}
-
-fn fuzz_one(context: &Context, target: &str) -> Report {
-    // libFuzzer writes what it learns to the first folder and only reads the others.
-    let corpus = format!("fuzz/corpus/{target}");
-    if let Err(error) = fs::create_dir_all(context.root.join(&corpus)) {
-        return Report::failed(format!("cannot make {corpus}: {error}\n"));
-    }
-    let seeds = format!("fuzz/seeds/{target}");
-    let seconds = format!("-max_total_time={FUZZ_SECONDS}");
-    let mut args = vec!["+nightly", "fuzz", "run", target, &corpus];
-    if context.root.join(&seeds).is_dir() {
-        args.push(&seeds);
-    }
-    // One input may take 5 s and 1 GiB: parsers of 8 KiB heads need thousandths of either.
-    args.extend(["--", &seconds, "-timeout=5", "-rss_limit_mb=1024"]);
-    Report::of(context.run("cargo", &args))
-}
-
-/// The names of the targets, sorted.
-fn fuzz_targets(context: &Context) -> Vec<String> {
-    let folder = fs::read_dir(context.root.join("fuzz/fuzz_targets"));
-    let files = folder.into_iter().flatten().flatten().map(|entry| entry.path());
-    let sources = files.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
-    let mut names: Vec<String> =
-        sources.filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned())).collect();
-    names.sort();
-    names
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use std::{fmt, fs};
 use crate::Verdict;
 use crate::bench;
 use crate::bench::grid::Grid;
+use crate::command::TempDir;
 use crate::context::Context;
 use crate::dice::{self, Dice};
 use crate::mounts;
@@ -123,7 +124,7 @@ fn perform(root: &Path, plan: &Plan) -> Result<Verdict, String> {
         return Err(why);
     }
     let binary = server(&context, plan.binary.as_deref())?;
-    remove_leftovers(&context.target);
+    TempDir::sweep(&context.target, PURPOSE);
     let seed = plan.seed.unwrap_or_else(dice::any_seed);
     println!("crash: {} kills and {} power cuts, --seed {seed}", plan.kills, plan.power_cuts);
     let scene = Scene { context: &context, binary: &binary, log: Path::new(""), flags: &[] };
@@ -180,19 +181,6 @@ fn strike(
         }
     }
     Ok(())
-}
-
-/// Removes folders of runs that ended without a chance to.
-fn remove_leftovers(target: &Path) {
-    let prefix = format!("tidegate-{PURPOSE}-");
-    for entry in fs::read_dir(target).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let process = name.strip_prefix(&prefix).and_then(|rest| rest.split('-').next());
-        if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
-            // One that will not go is in nobody's way.
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
 }
 
 impl Tally {

@@ -27,11 +27,12 @@ const FULL: Duration = Duration::from_millis(1500);
 
 /// A flood asks for so many seconds. A crowd is twice as many connections as one address may have.
 const FLOOD_SECONDS: u64 = 3;
+const BURST_SECONDS: u64 = 1;
 const CROWD: usize = 512;
 const SEATS: usize = 256;
 
 /// From where it is looked whether all is well.
-const PROBE: Ipv4Addr = Ipv4Addr::new(127, 0, 6, 1);
+const PROBE: Ipv4Addr = Ipv4Addr::new(127, 0, 100, 1);
 
 /// Configurations that must be refused: not TOML, a bare number where a unit is needed, a key that needs a restart.
 const BROKEN: [&str; 3] = ["[limits", "[limits]\nkeep_alive = 5\n", "[server]\nworkers = 7\n"];
@@ -185,6 +186,14 @@ impl<'a> Chaos<'a> {
                 self.house.take_over()
             }
         }
+    }
+
+    /// The first look at a process comes after a burst: what an allocator and the tables of clients keep of their first
+    /// one is no leak.
+    pub(super) fn first_look(&mut self) -> Result<Held, String> {
+        bad::crowd(self.town.port, CROWD, SEATS);
+        bad::storm(self.town.port, 1, BURST_SECONDS)?;
+        self.look()
     }
 
     /// What the process holds when nobody asks and nothing is cached: a reload empties the cache, of which a part is open

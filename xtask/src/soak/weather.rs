@@ -18,7 +18,7 @@ pub(super) enum Trouble {
     Killed,
     /// Nobody listens: a connection may be refused.
     Down,
-    /// A server takes its leave: an idle connection may end.
+    /// A server takes its leave: a connection that was kept for another request may end.
     Leaving,
     /// The disk of the uploads is full.
     Full,
@@ -154,23 +154,31 @@ impl<'a> Visitor<'a> {
 
     fn ask(&mut self, ask: impl FnOnce(&mut Client) -> io::Result<Answer>) -> Result<Answer, Failed> {
         let kept = self.client.take();
+        let ending = if kept.is_some() { Trouble::Leaving } else { Trouble::Down };
         let (source, port) = (self.source, self.port);
-        let (client, answer) = self.raw(|| {
-            let mut client = kept.map_or_else(|| Client::connect_from(source, port), Ok)?;
+        let connect = || Client::connect_from(source, port);
+        let asked = || {
+            let mut client = kept.map_or_else(connect, Ok)?;
             let answer = ask(&mut client)?;
             Ok((client, answer))
-        })?;
+        };
+        let (client, answer) = self.judged(asked(), ending)?;
         self.client = answer.persistent.then_some(client);
         Ok(answer)
     }
 
-    /// Does what a client of another kind does, and holds its failure against the weather.
+    /// Does what a client of another kind does, on a connection of its own.
     pub(super) fn raw<T>(&mut self, act: impl FnOnce() -> io::Result<T>) -> Result<T, Failed> {
         let done = act();
+        self.judged(done, Trouble::Down)
+    }
+
+    /// Holds a failure against the weather; `ending` would explain that there is no answer.
+    fn judged<T>(&mut self, done: io::Result<T>, ending: Trouble) -> Result<T, Failed> {
         self.before = self.well;
         self.well = self.weather.now();
         done.map_err(|error| match error.kind() {
-            _ if explanation(&error).is_some_and(|trouble| self.had(trouble)) => Failed::Explained,
+            _ if explanation(&error, ending).is_some_and(|trouble| self.had(trouble)) => Failed::Explained,
             ErrorKind::InvalidData => Failed::Cut(error.to_string()),
             _ => Failed::Wrong(error.to_string()),
         })
@@ -178,13 +186,13 @@ impl<'a> Visitor<'a> {
 }
 
 /// The trouble that would explain it.
-fn explanation(error: &io::Error) -> Option<Trouble> {
+fn explanation(error: &io::Error, ending: Trouble) -> Option<Trouble> {
     match error.kind() {
         ErrorKind::ConnectionRefused => Some(Trouble::Down),
         ErrorKind::UnexpectedEof
         | ErrorKind::ConnectionReset
         | ErrorKind::ConnectionAborted
-        | ErrorKind::BrokenPipe => Some(Trouble::Leaving),
+        | ErrorKind::BrokenPipe => Some(ending),
         ErrorKind::InvalidData => Some(Trouble::Killed),
         _ => None,
     }
@@ -206,6 +214,20 @@ mod tests {
         drop(spell);
         assert!(weather.had(Trouble::Down, before) && weather.had(Trouble::Down, during));
         assert!(!weather.had(Trouble::Down, weather.now()));
+    }
+
+    /// What a takeover must not cost: it begins `Leaving` alone.
+    #[test]
+    fn a_new_connection_that_is_not_answered_is_explained_only_where_nobody_should_listen() {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        thread::spawn(move || listener.incoming().for_each(drop));
+        let weather = Weather::default();
+        let mut visitor = Visitor::new(&weather, Ipv4Addr::LOCALHOST, port);
+        let _leaving = weather.spell(&[Trouble::Leaving]);
+        assert!(matches!(visitor.get("/", &[]), Err(Failed::Wrong(_))));
+        let _down = weather.spell(&[Trouble::Down]);
+        assert!(matches!(visitor.get("/", &[]), Err(Failed::Explained)));
     }
 
     #[test]

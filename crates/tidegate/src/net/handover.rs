@@ -11,8 +11,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream as Blocking;
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 use tokio::io::Interest;
 use tokio::net::UnixStream;
@@ -97,6 +97,9 @@ pub fn receive(stream: &Blocking) -> io::Result<Sockets> {
             }
         }
         line.extend_from_slice(text);
+        if got.flags.contains(ReturnFlags::CTRUNC) {
+            return Err(io::Error::other("too few descriptors are left for its sockets"));
+        }
         if got.bytes == 0 || line.len() > LINE || taken.ours.len() + taken.lent.len() > MOST {
             return Err(io::Error::other("no answer that makes sense"));
         }
