@@ -1,8 +1,8 @@
 //! The control socket (`--control`): where `tidegate bans`, `tidegate reload` and a successor reach a running server.
 //!
 //! A caller sends one line, as `bans lift 203.0.113.7`, and reads the answer up to the close: a line `ok` or `error:
-//! …`, then what was asked for. (What follows `takeover` is told there.) The socket has mode 0600, so whoever can connect is the user who started the server, or
-//! root.
+//! …`, then what was asked for. (What follows `takeover` is told there.) The socket has mode 0600, so whoever can connect
+//! is the user who started the server, or root.
 
 use std::cell::Cell;
 use std::io;
