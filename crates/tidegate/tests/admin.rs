@@ -32,7 +32,7 @@ fn bearer(server: &Server, token: &str) -> u16 {
 }
 
 #[test]
-fn sec_6_strangers_get_403_on_every_page_and_on_nothing_else() {
+fn row_h6_sec_6_strangers_get_403_on_every_page_and_on_nothing_else() {
     let server = Server::start(&[]);
     for page in PAGES {
         assert_refused(&stranger(&server, page, ""), 403, "admin_forbidden");
@@ -101,7 +101,7 @@ fn sec_6_admin_allow_admits_its_addresses() {
 }
 
 #[test]
-fn sec_6_the_token_opens_and_nothing_like_it_does() {
+fn row_h6_sec_6_the_token_opens_and_nothing_like_it_does() {
     let server = with_token(TOKEN.as_bytes()).start();
     assert_eq!(bearer(&server, TOKEN), 200);
     for page in ["/metrics", "/security-dashboard"] {
@@ -218,7 +218,7 @@ fn sec_6_obs_1_no_token_is_ever_written_down() {
 }
 
 #[test]
-fn sec_6_a_listener_of_their_own_takes_the_pages_away_from_the_others() {
+fn row_h6_sec_6_a_listener_of_their_own_takes_the_pages_away_from_the_others() {
     let port = process::free_port();
     let own: SocketAddr = (Ipv4Addr::LOCALHOST, port).into();
     let setup = Setup::new().args(&["-c", "t.toml"]);

@@ -154,7 +154,7 @@ fn said_number(line: &str, number: &str) -> bool {
 
 /// Each byte in each place where a client can put one: lines stay lines, and hold no control byte.
 #[test]
-fn sec_5_no_byte_breaks_out_of_its_line() {
+fn row_h1_sec_5_no_byte_breaks_out_of_its_line() {
     let args = ["--rate-limit", "off", "--bans", "off", "--log-level", "DEBUG", "--workers", "1"];
     let server = setup(&args).args(&BEHIND_PROXY).start();
     let host = server.host();
@@ -184,7 +184,7 @@ fn sec_5_no_byte_breaks_out_of_its_line() {
 
 /// A line that looks like one of ours does not become one.
 #[test]
-fn sec_5_a_client_cannot_write_lines_of_its_own() {
+fn row_h1_sec_5_a_client_cannot_write_lines_of_its_own() {
     let server = setup(&["--rate-limit", "off"]).start();
     let forged = "%0a2026-01-01T00:00:00Z%20WARNING%20forged\",\"kind\":\"forged\",\"x\":\"";
     assert_eq!(server.get(&format!("/../{forged}")).code(), "traversal");

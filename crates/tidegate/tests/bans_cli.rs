@@ -229,7 +229,7 @@ fn obs_3_a_ban_is_lifted_from_the_dashboard() {
 
 /// A page of another origin that the operator's browser shows cannot lift one (cross-site request forgery).
 #[test]
-fn sec_6_a_foreign_page_lifts_nothing() {
+fn row_h6_sec_6_a_foreign_page_lifts_nothing() {
     let server = with_bans();
     let mut proxy = Proxy::of(&server);
     let json = "Content-Type: application/json\r\n";

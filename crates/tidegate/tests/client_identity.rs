@@ -35,7 +35,7 @@ fn one_client(server: &Server, requests: &[&str]) {
 }
 
 #[test]
-fn sec_1_ipv6_is_one_client_per_64() {
+fn row_j11_sec_1_ipv6_is_one_client_per_64() {
     let server = server(&["--trusted-proxy", "127.0.0.1"]);
     one_client(
         &server,
@@ -63,7 +63,7 @@ fn sec_1_ipv6_is_one_client_per_64() {
 
 /// The left of the list is the client's own word; only what the trusted hops wrote counts.
 #[test]
-fn sec_1_the_list_is_read_from_the_right_and_only_over_trusted_hops() {
+fn row_j10_sec_1_the_list_is_read_from_the_right_and_only_over_trusted_hops() {
     let server = server(&["--trusted-proxy", "127.0.0.1", "--trusted-proxy", "10.0.0.0/8"]);
     one_client(
         &server,
@@ -103,7 +103,7 @@ fn sec_1_forwarded_counts_as_x_forwarded_for_does() {
 /// A proxy writes one of the two and passes the other on as its visitor sent it; nobody can tell which. So neither
 /// is believed, or a visitor would be a new client with each request.
 #[test]
-fn sec_1_of_two_fields_that_disagree_neither_is_believed() {
+fn row_j10_sec_1_of_two_fields_that_disagree_neither_is_believed() {
     let server = server(&["--trusted-proxy", "127.0.0.1"]);
     for (written, sent) in
         [("X-Forwarded-For: ", "Forwarded: for="), ("Forwarded: for=", "X-Forwarded-For: ")]
@@ -120,7 +120,7 @@ fn sec_1_of_two_fields_that_disagree_neither_is_believed() {
 
 /// Where a trusted proxy writes nothing that can be read, the proxy itself is the client.
 #[test]
-fn sec_1_what_cannot_be_read_is_the_peer_itself() {
+fn row_j10_sec_1_what_cannot_be_read_is_the_peer_itself() {
     let server = server(&["--trusted-proxy", "127.0.0.1"]);
     one_client(&server, &["", "X-Forwarded-For: unknown\r\n", "Forwarded: for=\"\r\n"]);
     assert_eq!(status(&server, "Forwarded: for=_hidden\r\n"), 429);
@@ -130,7 +130,7 @@ fn sec_1_what_cannot_be_read_is_the_peer_itself() {
 
 /// Nobody becomes another by saying so.
 #[test]
-fn sec_1_an_untrusted_peer_names_nobody() {
+fn row_j10_sec_1_an_untrusted_peer_names_nobody() {
     let server = server(&["--trusted-proxy", "127.0.0.1", "--limit-loopback"]);
     let mut liar = from(&server, "127.0.0.5");
     for (at, name) in ["203.0.113.40", "203.0.113.41", "203.0.113.42"].into_iter().enumerate() {

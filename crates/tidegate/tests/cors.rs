@@ -53,7 +53,7 @@ fn varies(response: &Response) -> bool {
 }
 
 #[test]
-fn sec_2_without_an_origin_configured_nothing_is_said() {
+fn row_h7_sec_2_without_an_origin_configured_nothing_is_said() {
     let server = server(&[]);
     for line in ["GET /", "GET /missing", "OPTIONS /upload"] {
         let response =
@@ -63,7 +63,7 @@ fn sec_2_without_an_origin_configured_nothing_is_said() {
 }
 
 #[test]
-fn sec_2_only_the_exact_origin_is_allowed_and_every_answer_varies() {
+fn row_h7_sec_2_only_the_exact_origin_is_allowed_and_every_answer_varies() {
     let server = server(&["--cors-origin", "https://other.example", "--cors-origin", "HTTPS://Good.com:443"]);
     for origin in [GOOD, "HTTPS://GOOD.COM"] {
         let response = ask(&server, "GET /", &format!("Origin: {origin}\r\n"));
@@ -79,7 +79,7 @@ fn sec_2_only_the_exact_origin_is_allowed_and_every_answer_varies() {
 }
 
 #[test]
-fn sec_2_any_origin_is_one_answer_for_all() {
+fn row_h7_sec_2_any_origin_is_one_answer_for_all() {
     let server = server(&["--cors-origin", "*"]);
     for fields in ["", "Origin: null\r\n", "Origin: https://any.example\r\n"] {
         let response = ask(&server, "GET /", fields);
@@ -178,7 +178,7 @@ fn sec_2_every_route_answers_its_preflight() {
 }
 
 #[test]
-fn sec_2_the_pages_of_operators_are_for_no_script_of_another_origin() {
+fn row_h7_sec_2_the_pages_of_operators_are_for_no_script_of_another_origin() {
     for origin in [GOOD, "*"] {
         let server = server(&["--cors-origin", origin]);
         for path in ["/metrics", "/%6detrics", "/status", "/status/refusals/1", "/security-dashboard"] {

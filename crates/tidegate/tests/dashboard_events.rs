@@ -151,7 +151,7 @@ fn obs_3_an_attack_reaches_the_viewer_within_two_seconds() {
 }
 
 #[test]
-fn sec_6_the_stream_is_for_operators_alone() {
+fn row_h8_sec_6_the_stream_is_for_operators_alone() {
     let server = Server::start(&[]);
     let head = format!("{EVENTS}Via: 1.1 x\r\n");
     assert_refused(&server.request(&head, b""), 403, "admin_forbidden");
@@ -175,7 +175,7 @@ fn obs_3_head_of_the_stream_ends_at_once() {
 }
 
 #[test]
-fn obs_3_there_is_room_for_so_many_viewers_and_a_place_comes_free_again() {
+fn row_h8_obs_3_there_is_room_for_so_many_viewers_and_a_place_comes_free_again() {
     let server = Setup::new().file("index.html", "home").start();
     let mut streams: Vec<_> = (0..VIEWERS).map(|_| Stream::open(&server)).collect();
     eventually("all are counted", || viewers(&server) == VIEWERS as u64);
@@ -192,9 +192,41 @@ fn obs_3_there_is_room_for_so_many_viewers_and_a_place_comes_free_again() {
     eventually("its place is free", || is_admitted(&server));
 }
 
+/// A thousand want to watch: so many may, the rest is told at once, and who asks for a page does not notice.
+#[test]
+fn row_h8_obs_3_a_thousand_viewers_are_32_and_a_refusal_each() {
+    let server = Setup::new().file("index.html", "home").args(&["--max-requests", "0"]).start();
+    let mut visitor = server.connect();
+    assert_eq!(visitor.get("/index.html").text(), "home");
+    let before = server.memory_kib();
+    let mut clients = Vec::new();
+    let (mut admitted, mut refused) = (0, 0);
+    for number in 0..1000 {
+        let mut client = server.connect();
+        client.send_request(EVENTS, b"");
+        let mut status = [0; 12];
+        client.stream.read_exact(&mut status).unwrap();
+        match &status[9..] {
+            b"200" => admitted += 1,
+            b"503" => refused += 1,
+            other => panic!("{:?}", String::from_utf8_lossy(other)),
+        }
+        clients.push(client);
+        if number % 10 == 0 {
+            assert_eq!(visitor.get("/index.html").text(), "home");
+        }
+    }
+    assert_eq!((admitted, refused), (VIEWERS, 1000 - VIEWERS));
+    assert_eq!(viewers(&server), VIEWERS as u64);
+    let grown = server.memory_kib().saturating_sub(before);
+    assert!(grown < 16 * 1024, "{grown} KiB for a thousand");
+    drop(clients);
+    eventually("all places are free", || viewers(&server) == 0);
+}
+
 /// A viewer who does not read is dropped, and his place comes free, while another goes on.
 #[test]
-fn obs_3_a_viewer_who_falls_behind_is_dropped() {
+fn row_h8_obs_3_a_viewer_who_falls_behind_is_dropped() {
     let args = ["--limit-loopback", "--rate-limit", "off", "--access-log", "off", "--max-requests", "0"];
     let server = Server::start(&args);
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();

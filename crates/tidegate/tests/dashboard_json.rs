@@ -195,7 +195,7 @@ fn obs_3_the_page_is_html_and_json_by_accept_and_format() {
 }
 
 #[test]
-fn obs_3_sec_3_the_page_loads_nothing_from_outside_and_runs_nothing_inline() {
+fn row_h3_obs_3_sec_3_the_page_loads_nothing_from_outside_and_runs_nothing_inline() {
     let server = Server::start(&[]);
     let html = page(&server, "/security-dashboard", "text/html");
     let policy = html.field("content-security-policy").expect("a policy").to_owned();
@@ -225,7 +225,7 @@ fn obs_3_sec_3_the_page_loads_nothing_from_outside_and_runs_nothing_inline() {
 
 /// What clients send comes back as JSON text: it cannot end the string, nor the script element around it.
 #[test]
-fn obs_3_what_clients_send_stays_text() {
+fn row_h3_obs_3_what_clients_send_stays_text() {
     let server = setup().start();
     let mut proxy = Proxy::of(&server);
     let hostile = "/../</script><img%20src=x>\"'`${1}";

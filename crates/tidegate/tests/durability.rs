@@ -64,8 +64,8 @@ fn is_folder_sync(text: &str) -> bool {
 
 /// Uploads at once may share a sync of the folder, of one that began after their names were given.
 #[test]
-fn up_4_uploads_share_a_sync_that_began_after_they_were_linked() {
-    if !is_root("up_4_uploads_share_a_sync_that_began_after_they_were_linked") {
+fn row_i3_up_4_uploads_share_a_sync_that_began_after_they_were_linked() {
+    if !is_root("row_i3_up_4_uploads_share_a_sync_that_began_after_they_were_linked") {
         return;
     }
     let calls = "trace=linkat,fsync,sendto,sendmsg,write,writev";
@@ -97,16 +97,16 @@ fn up_4_uploads_share_a_sync_that_began_after_they_were_linked() {
 }
 
 #[test]
-fn up_4_file_and_folder_are_synced_before_the_201_leaves() {
-    if is_root("up_4_file_and_folder_are_synced_before_the_201_leaves") {
+fn row_i3_up_4_file_and_folder_are_synced_before_the_201_leaves() {
+    if is_root("row_i3_up_4_file_and_folder_are_synced_before_the_201_leaves") {
         judge(&traced_upload(&[])).unwrap();
     }
 }
 
 /// Negative control: a server whose syncs are faked must not pass.
 #[test]
-fn up_4_faked_syncs_are_noticed() {
-    if is_root("up_4_faked_syncs_are_noticed") {
+fn row_i3_up_4_faked_syncs_are_noticed() {
+    if is_root("row_i3_up_4_faked_syncs_are_noticed") {
         let trace = traced_upload(&["-e", "inject=fsync,fdatasync:retval=0"]);
         assert!(trace.iter().any(|line| line.contains("(INJECTED)")), "{trace:#?}");
         judge(&trace).unwrap_err();
@@ -115,7 +115,7 @@ fn up_4_faked_syncs_are_noticed() {
 
 /// Negative control of the judge itself.
 #[test]
-fn up_4_a_wrong_order_is_noticed() {
+fn row_i3_up_4_a_wrong_order_is_noticed() {
     let line = |text: &str| format!("7 {text}");
     let steps = [
         line("write(9</r/uploads/#5 (deleted)>, \"{\\\"traced\\\":\\\"body\\\"}\", 17) = 17"),
@@ -161,23 +161,31 @@ fn assert_degrades(inject: &str, syncs: usize) {
 }
 
 #[test]
-fn up_5_a_failed_sync_of_the_file_degrades_the_store() {
-    if is_root("up_5_a_failed_sync_of_the_file_degrades_the_store") {
+fn row_i4_up_5_a_failed_sync_of_the_file_degrades_the_store() {
+    if is_root("row_i4_up_5_a_failed_sync_of_the_file_degrades_the_store") {
         assert_degrades("inject=fsync,fdatasync:error=EIO:when=1", 1);
     }
 }
 
 #[test]
-fn up_5_a_failed_sync_of_the_folder_degrades_the_store() {
-    if is_root("up_5_a_failed_sync_of_the_folder_degrades_the_store") {
+fn row_i4_up_5_a_failed_sync_of_the_folder_degrades_the_store() {
+    if is_root("row_i4_up_5_a_failed_sync_of_the_folder_degrades_the_store") {
         assert_degrades("inject=fsync,fdatasync:error=EIO:when=2", 2);
+    }
+}
+
+/// A folder that finds no room for the name only at its sync has lost it: that is no full disk to wait out.
+#[test]
+fn row_i5_up_5_a_folder_without_room_at_its_sync_degrades_the_store() {
+    if is_root("row_i5_up_5_a_folder_without_room_at_its_sync_degrades_the_store") {
+        assert_degrades("inject=fsync,fdatasync:error=ENOSPC:when=2", 2);
     }
 }
 
 /// Errors by which a file system also says that it lacks a feature are no reason to try a sync once more.
 #[test]
-fn up_5_a_failed_sync_is_not_taken_for_a_missing_feature() {
-    if !is_root("up_5_a_failed_sync_is_not_taken_for_a_missing_feature") {
+fn row_i4_up_5_a_failed_sync_is_not_taken_for_a_missing_feature() {
+    if !is_root("row_i4_up_5_a_failed_sync_is_not_taken_for_a_missing_feature") {
         return;
     }
     for error in ["EINVAL", "EOPNOTSUPP"] {
@@ -190,8 +198,8 @@ fn up_5_a_failed_sync_is_not_taken_for_a_missing_feature() {
 /// The folder's entries share a block: one thread's failed sync may have lost the name of another's upload,
 /// and the kernel reports it only once. So an upload whose folder sync begins after that must not be acknowledged.
 #[test]
-fn up_5_a_failed_sync_of_the_folder_takes_the_uploads_beside_it_along() {
-    if !is_root("up_5_a_failed_sync_of_the_folder_takes_the_uploads_beside_it_along") {
+fn row_i4_up_5_a_failed_sync_of_the_folder_takes_the_uploads_beside_it_along() {
+    if !is_root("row_i4_up_5_a_failed_sync_of_the_folder_takes_the_uploads_beside_it_along") {
         return;
     }
     let server = Server::start(&["--threads", "2"]);
@@ -220,8 +228,8 @@ fn up_5_a_failed_sync_of_the_folder_takes_the_uploads_beside_it_along() {
 }
 
 #[test]
-fn up_5_a_failed_write_or_link_costs_this_upload_alone() {
-    if !is_root("up_5_a_failed_write_or_link_costs_this_upload_alone") {
+fn row_i5_up_5_a_failed_write_or_link_costs_this_upload_alone() {
+    if !is_root("row_i5_up_5_a_failed_write_or_link_costs_this_upload_alone") {
         return;
     }
     let server = one_thread();
@@ -249,8 +257,8 @@ fn up_5_a_failed_write_or_link_costs_this_upload_alone() {
 }
 
 #[test]
-fn up_4_short_and_interrupted_writes_are_continued() {
-    if !is_root("up_4_short_and_interrupted_writes_are_continued") {
+fn row_i5_up_4_short_and_interrupted_writes_are_continued() {
+    if !is_root("row_i5_up_4_short_and_interrupted_writes_are_continued") {
         return;
     }
     let server = one_thread();
@@ -264,8 +272,8 @@ fn up_4_short_and_interrupted_writes_are_continued() {
 /// Where the kernel or the file system refuses one way to give an unnamed file its name, another is found, or
 /// the upload fails and leaves nothing.
 #[test]
-fn up_3_a_name_is_given_by_whichever_way_works() {
-    if !is_root("up_3_a_name_is_given_by_whichever_way_works") {
+fn row_i6_up_3_a_name_is_given_by_whichever_way_works() {
+    if !is_root("row_i6_up_3_a_name_is_given_by_whichever_way_works") {
         return;
     }
     for (inject, works) in [
@@ -297,8 +305,8 @@ fn up_3_a_name_is_given_by_whichever_way_works() {
 
 /// A disk that tells only at the sync that it is full is full, not broken.
 #[test]
-fn up_5_a_disk_found_full_at_the_sync_is_507_and_no_damage() {
-    if !is_root("up_5_a_disk_found_full_at_the_sync_is_507_and_no_damage") {
+fn row_i5_up_5_a_disk_found_full_at_the_sync_is_507_and_no_damage() {
+    if !is_root("row_i5_up_5_a_disk_found_full_at_the_sync_is_507_and_no_damage") {
         return;
     }
     for error in ["ENOSPC", "EDQUOT"] {
@@ -315,8 +323,8 @@ fn up_5_a_disk_found_full_at_the_sync_is_507_and_no_damage() {
 
 /// The way by a staging file keeps the same promises.
 #[test]
-fn up_5_a_staging_file_is_not_left_behind_either() {
-    if !is_root("up_5_a_staging_file_is_not_left_behind_either") {
+fn row_i5_up_5_a_staging_file_is_not_left_behind_either() {
+    if !is_root("row_i5_up_5_a_staging_file_is_not_left_behind_either") {
         return;
     }
     for (fault, status, code) in [

@@ -28,7 +28,7 @@ fn visible(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn up_4_an_acknowledged_upload_outlives_a_kill() {
+fn row_i3_up_4_an_acknowledged_upload_outlives_a_kill() {
     let keep = support::Folder::new();
     for round in 0..5 {
         let mut server = beside(&keep.0).start();
@@ -85,7 +85,7 @@ fn try_upload(addr: std::net::SocketAddr, text: &str) -> Option<String> {
 }
 
 #[test]
-fn up_4_a_kill_amid_many_uploads_loses_nothing_acknowledged_and_shows_nothing_half() {
+fn row_i3_up_4_a_kill_amid_many_uploads_loses_nothing_acknowledged_and_shows_nothing_half() {
     let keep = support::Folder::new();
     let mut acknowledged = Vec::new();
     for _ in 0..2 {
@@ -109,8 +109,8 @@ fn up_4_a_kill_amid_many_uploads_loses_nothing_acknowledged_and_shows_nothing_ha
 
 /// Where unnamed files are not to be had, a kill leaves a dot-named file: never served, swept at the next start.
 #[test]
-fn up_3_a_staging_file_left_by_a_kill_is_hidden_and_swept() {
-    if !is_root("up_3_a_staging_file_left_by_a_kill_is_hidden_and_swept") {
+fn row_i3_up_3_a_staging_file_left_by_a_kill_is_hidden_and_swept() {
+    if !is_root("row_i3_up_3_a_staging_file_left_by_a_kill_is_hidden_and_swept") {
         return;
     }
     let keep = support::Folder::new();
@@ -137,7 +137,7 @@ fn up_3_a_staging_file_left_by_a_kill_is_hidden_and_swept() {
 }
 
 #[test]
-fn row_e6_up_3_a_client_that_leaves_amid_its_upload_leaves_nothing() {
+fn row_e6_row_i2_up_3_a_client_that_leaves_amid_its_upload_leaves_nothing() {
     let server = Server::start(&["--threads", "2"]);
     assert_eq!(server.get("/healthz").status, 200);
     let before = server.descriptors();

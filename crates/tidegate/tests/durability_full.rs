@@ -58,8 +58,8 @@ fn json(size: usize) -> Vec<u8> {
 }
 
 #[test]
-fn up_5_a_full_disk_is_507_leaves_nothing_and_is_over_when_there_is_room() {
-    if !is_root("up_5_a_full_disk_is_507_leaves_nothing_and_is_over_when_there_is_room") {
+fn row_i5_up_5_a_full_disk_is_507_leaves_nothing_and_is_over_when_there_is_room() {
+    if !is_root("row_i5_up_5_a_full_disk_is_507_leaves_nothing_and_is_over_when_there_is_room") {
         return;
     }
     let mount = Mount::tmpfs("64k");
@@ -94,8 +94,8 @@ fn up_5_a_full_disk_is_507_leaves_nothing_and_is_over_when_there_is_room() {
 }
 
 #[test]
-fn up_5_a_folder_without_free_entries_is_507() {
-    if !is_root("up_5_a_folder_without_free_entries_is_507") {
+fn row_i5_up_5_a_folder_without_free_entries_is_507() {
+    if !is_root("row_i5_up_5_a_folder_without_free_entries_is_507") {
         return;
     }
     let mount = Mount::tmpfs("1m,nr_inodes=4");
@@ -153,8 +153,8 @@ fn after_a_power_cut(faults: &[&str]) -> (Kept, Kept) {
 }
 
 #[test]
-fn up_4_an_acknowledged_upload_outlives_a_power_cut() {
-    if !is_root("up_4_an_acknowledged_upload_outlives_a_power_cut") {
+fn row_i3_up_4_an_acknowledged_upload_outlives_a_power_cut() {
+    if !is_root("row_i3_up_4_an_acknowledged_upload_outlives_a_power_cut") {
         return;
     }
     let (mut acknowledged, found) = after_a_power_cut(&[]);
@@ -165,8 +165,8 @@ fn up_4_an_acknowledged_upload_outlives_a_power_cut() {
 
 /// Negative control: without syncs the same cut loses uploads.
 #[test]
-fn up_4_without_syncs_a_power_cut_loses_uploads() {
-    if !is_root("up_4_without_syncs_a_power_cut_loses_uploads") {
+fn row_i3_up_4_without_syncs_a_power_cut_loses_uploads() {
+    if !is_root("row_i3_up_4_without_syncs_a_power_cut_loses_uploads") {
         return;
     }
     let (mut acknowledged, found) = after_a_power_cut(&["-e", "inject=fsync:retval=0"]);

@@ -298,7 +298,7 @@ fn names_in(response: &Response) -> (String, Option<String>) {
 }
 
 #[test]
-fn file_2_no_file_name_breaks_out_of_its_field() {
+fn row_h2_file_2_no_file_name_breaks_out_of_its_field() {
     let names = [
         "quote\"; filename=\"evil.html.txt",
         "line\r\nX-Injected: yes\r\n\r\n<script>.txt",

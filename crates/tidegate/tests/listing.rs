@@ -145,7 +145,7 @@ const HOSTILE: [&str; 21] = [
 ];
 
 #[test]
-fn file_8_no_name_breaks_out_of_the_page() {
+fn row_h3_file_8_no_name_breaks_out_of_the_page() {
     let long = "n".repeat(255);
     let names: Vec<&str> = HOSTILE.into_iter().chain([long.as_str()]).collect();
     let server = names.iter().fold(setup(), |setup, name| setup.file(&format!("dir/{name}"), name)).start();
@@ -238,7 +238,7 @@ fn file_8_up_7_reserved_names_are_not_listed_at_the_top() {
 }
 
 #[test]
-fn file_8_sec_3_a_listing_may_load_and_run_nothing() {
+fn row_h3_file_8_sec_3_a_listing_may_load_and_run_nothing() {
     let server = setup().file("dir/a.html", "x").start();
     for fields in [HTML, JSON] {
         let response = get(&server, "/dir/", fields);

@@ -106,8 +106,8 @@ fn load_8_bodies_over_the_budget_are_refused_before_they_are_read() {
 
 /// One thread and one place: the third upload is refused at once, and everything else goes on.
 #[test]
-fn load_3_a_full_queue_is_503_at_once_and_said_once() {
-    if !is_root("load_3_a_full_queue_is_503_at_once_and_said_once") {
+fn row_j4_load_3_a_full_queue_is_503_at_once_and_said_once() {
+    if !is_root("row_j4_load_3_a_full_queue_is_503_at_once_and_said_once") {
         return;
     }
     let mut server =
@@ -238,8 +238,8 @@ fn load_3_no_limit_of_connections_is_zero() {
 
 /// A worker asks the kernel only for what needs no disk: everything that may block is for the pool.
 #[test]
-fn load_1_a_worker_makes_no_call_that_may_wait_for_a_disk() {
-    if !is_root("load_1_a_worker_makes_no_call_that_may_wait_for_a_disk") {
+fn row_j2_load_1_a_worker_makes_no_call_that_may_wait_for_a_disk() {
+    if !is_root("row_j2_load_1_a_worker_makes_no_call_that_may_wait_for_a_disk") {
         return;
     }
     let server = Setup::new().file("small.html", "x").file("large.bin", vec![1; 3_000_000]).start();
@@ -268,8 +268,8 @@ fn load_1_a_worker_makes_no_call_that_may_wait_for_a_disk() {
 
 /// A file that is not in memory needs the pool: while that is full it is refused, at once, and only it.
 #[test]
-fn load_3_a_file_that_needs_the_full_pool_is_503() {
-    if !is_root("load_3_a_file_that_needs_the_full_pool_is_503") {
+fn row_j4_load_3_a_file_that_needs_the_full_pool_is_503() {
+    if !is_root("row_j4_load_3_a_file_that_needs_the_full_pool_is_503") {
         return;
     }
     let args = ["--threads", "1", "--queue", "1"];
@@ -300,7 +300,7 @@ fn load_3_a_file_that_needs_the_full_pool_is_503() {
 }
 
 #[test]
-fn load_8_bodies_in_progress_hold_no_more_memory_than_they_may() {
+fn row_j3_load_8_bodies_in_progress_hold_no_more_memory_than_they_may() {
     let server = Server::start(&["--body-memory", "16MiB"]);
     assert_eq!(server.upload(b"[1]").status, 201);
     let before = server.memory_kib();

@@ -240,7 +240,7 @@ fn obs_1_a_line_is_written_within_a_second() {
 
 /// Each byte in a field value and in the target, in each format: one request, one line, and ASCII.
 #[test]
-fn obs_1_every_byte_value_stays_in_its_line() {
+fn row_h1_obs_1_every_byte_value_stays_in_its_line() {
     for format in ["pretty", "combined", "json"] {
         let args = [
             "--access-log",
@@ -304,7 +304,7 @@ fn obs_1_an_unreadable_request_line_is_a_dash() {
 }
 
 #[test]
-fn obs_1_a_long_target_is_one_bounded_line() {
+fn row_h1_obs_1_a_long_target_is_one_bounded_line() {
     let (server, addr) = with_page(&["--access-log", "combined"]);
     let target = format!("/{}", "a".repeat(6000));
     assert_eq!(ask(addr, &format!("GET {target} HTTP/1.1\r\n")).status, 404);

@@ -270,7 +270,7 @@ fn obs_2_run_5_a_reload_that_failed_shows() {
 
 /// The words that clients choose: none of them becomes a label, and no series is born of them.
 #[test]
-fn obs_2_labels_are_closed_sets_whatever_clients_send() {
+fn row_h5_obs_2_labels_are_closed_sets_whatever_clients_send() {
     let args = ["--rate-limit", "off", "--bans", "off", "--access-log", "off", "--allow-host", "*"];
     let server = Setup::new().args(&BEHIND_PROXY).args(&args).start();
     let mut proxy = Proxy::of(&server);

@@ -156,7 +156,7 @@ fn flood(server: &Server, from: usize, count: usize) -> HashSet<String> {
 
 /// A hundred thousand names that are not there: none is kept at the cost of what is.
 #[test]
-fn sec_4_a_flood_of_missing_names_takes_no_memory() {
+fn row_h5_sec_4_a_flood_of_missing_names_takes_no_memory() {
     const EACH: usize = 10_000;
     let file = |setup: Setup, number: usize| setup.file(&format!("hot/{number}.html"), hot(number));
     let setup = Setup::new().args(&["--max-requests", "0", "--workers", "2"]);

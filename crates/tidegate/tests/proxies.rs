@@ -51,7 +51,7 @@ fn control(server: &Server) {
 }
 
 #[test]
-fn sec_0_a_bare_nginx_opens_no_admin_page_and_no_exemption() {
+fn row_h6_sec_0_a_bare_nginx_opens_no_admin_page_and_no_exemption() {
     let server = setup().start();
     let Some(nginx) = before(&server, BARE) else { return };
     assert_eq!(get(&nginx, "/", "").0, 200);
@@ -66,7 +66,7 @@ fn sec_0_a_bare_nginx_opens_no_admin_page_and_no_exemption() {
 
 /// What a visitor adds by himself passes nginx; none of it may make him an operator.
 #[test]
-fn sec_0_nothing_that_a_visitor_sends_through_nginx_opens_them() {
+fn row_j10_sec_0_nothing_that_a_visitor_sends_through_nginx_opens_them() {
     let server = Setup::new().args(&["--rate-limit", "off"]).start();
     let Some(nginx) = before(&server, BARE) else { return };
     for field in [
@@ -114,7 +114,7 @@ fn sec_0_sec_1_behind_a_trusted_nginx_each_visitor_is_a_client() {
 
 /// nginx writes `X-Forwarded-For` and passes the visitor's own `Forwarded` on.
 #[test]
-fn sec_1_a_visitor_behind_a_trusted_nginx_cannot_choose_his_address() {
+fn row_j10_sec_1_a_visitor_behind_a_trusted_nginx_cannot_choose_his_address() {
     let server = setup().args(&["--trusted-proxy", "127.0.0.1"]).start();
     let Some(nginx) = before(&server, NAMES_CLIENT) else { return };
     let passed = (0..15)

@@ -199,7 +199,7 @@ fn sec_4_two_404_differ_by_their_id_alone() {
 }
 
 #[test]
-fn sec_4_nothing_that_was_sent_comes_back() {
+fn row_h3_sec_4_nothing_that_was_sent_comes_back() {
     let server = server(&[]);
     let mark = "<script>mark</script>";
     for request in [
@@ -217,7 +217,7 @@ fn sec_4_nothing_that_was_sent_comes_back() {
 }
 
 #[test]
-fn sec_3_uploads_and_refusals_are_not_stored_and_nothing_is_sniffed() {
+fn row_h4_sec_3_uploads_and_refusals_are_not_stored_and_nothing_is_sniffed() {
     let server = server(&[]);
     let created = server.upload(b"{}");
     assert_eq!((created.status, created.field("cache-control")), (201, Some("no-store")));

@@ -47,7 +47,7 @@ fn sec_7_the_start_up_block_says_what_confines_the_process() {
 }
 
 #[test]
-fn sec_7_no_thread_gains_anything_by_exec_with_or_without_a_sandbox() {
+fn row_j9_sec_7_no_thread_gains_anything_by_exec_with_or_without_a_sandbox() {
     for args in [&["--workers", "2"][..], &["--workers", "2", "--no-sandbox"]] {
         let server = Server::start(args);
         assert!(server.threads().len() >= 14, "workers, pool, log and the main thread");
@@ -113,7 +113,7 @@ fn sec_7_uploads_are_stored_by_each_way_that_a_kernel_leaves() {
 /// Whatever runs in the process finds every door shut; the control opens all of them.
 #[cfg(feature = "failpoints")]
 #[test]
-fn sec_7_an_escape_finds_nothing() {
+fn row_j9_sec_7_an_escape_finds_nothing() {
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr, UnixListener};
 

@@ -54,8 +54,8 @@ fn upload(addr: std::net::SocketAddr) -> support::Response {
 }
 
 #[test]
-fn sec_7_every_thread_is_the_other_user_and_has_no_capability() {
-    if !is_root("sec_7_every_thread_is_the_other_user_and_has_no_capability") {
+fn row_j9_sec_7_every_thread_is_the_other_user_and_has_no_capability() {
+    if !is_root("row_j9_sec_7_every_thread_is_the_other_user_and_has_no_capability") {
         return;
     }
     for more in [&[][..], &["--no-sandbox"]] {
@@ -115,8 +115,8 @@ fn low_port(mut ports: std::ops::Range<u16>) -> u16 {
 }
 
 #[test]
-fn sec_7_a_port_below_1024_is_bound_before_rights_are_given_up() {
-    if !is_root("sec_7_a_port_below_1024_is_bound_before_rights_are_given_up") {
+fn row_j9_sec_7_a_port_below_1024_is_bound_before_rights_are_given_up() {
+    if !is_root("row_j9_sec_7_a_port_below_1024_is_bound_before_rights_are_given_up") {
         return;
     }
     let port = low_port(600..1024);

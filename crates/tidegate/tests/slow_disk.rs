@@ -110,8 +110,8 @@ fn row_j2_load_1_twenty_slow_files_delay_nobody_else() {
 
 /// Looked at again, whether it changed: the kernel has everything of it in memory but the right to say so.
 #[test]
-fn load_1_a_slow_file_asked_for_again_delays_nobody_else() {
-    if !is_root("load_1_a_slow_file_asked_for_again_delays_nobody_else") {
+fn row_j2_load_1_a_slow_file_asked_for_again_delays_nobody_else() {
+    if !is_root("row_j2_load_1_a_slow_file_asked_for_again_delays_nobody_else") {
         return;
     }
     for remembered in REMEMBERED {
@@ -132,8 +132,8 @@ fn load_1_a_slow_file_asked_for_again_delays_nobody_else() {
 }
 
 #[test]
-fn load_1_a_large_slow_file_delays_nobody_else() {
-    if !is_root("load_1_a_large_slow_file_delays_nobody_else") {
+fn row_j2_load_1_a_large_slow_file_delays_nobody_else() {
+    if !is_root("row_j2_load_1_a_large_slow_file_delays_nobody_else") {
         return;
     }
     for remembered in REMEMBERED {
@@ -145,8 +145,8 @@ fn load_1_a_large_slow_file_delays_nobody_else() {
 
 /// Who leaves early lets go of a slow file: giving it back takes as long as taking it.
 #[test]
-fn load_1_clients_that_leave_a_slow_file_delay_nobody_else() {
-    if !is_root("load_1_clients_that_leave_a_slow_file_delay_nobody_else") {
+fn row_j2_load_1_clients_that_leave_a_slow_file_delay_nobody_else() {
+    if !is_root("row_j2_load_1_clients_that_leave_a_slow_file_delay_nobody_else") {
         return;
     }
     for remembered in REMEMBERED {
@@ -191,8 +191,8 @@ fn load_2_a_cold_file_is_fetched_once_for_all_who_ask() {
 
 /// What does not fit into the pool is refused at once; what is in memory needs no pool.
 #[test]
-fn load_3_a_pool_full_of_slow_files_refuses_the_rest() {
-    if !is_root("load_3_a_pool_full_of_slow_files_refuses_the_rest") {
+fn row_j4_load_3_a_pool_full_of_slow_files_refuses_the_rest() {
+    if !is_root("row_j4_load_3_a_pool_full_of_slow_files_refuses_the_rest") {
         return;
     }
     let files = NAMES.iter().map(|name| file(name, SMALL)).collect();

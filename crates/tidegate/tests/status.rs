@@ -178,7 +178,7 @@ fn obs_4_every_kind_of_refusal_can_be_looked_up() {
 }
 
 #[test]
-fn obs_4_a_browser_gets_a_page_in_which_nothing_of_the_client_is_markup() {
+fn row_h3_obs_4_a_browser_gets_a_page_in_which_nothing_of_the_client_is_markup() {
     let server = Server::start(&[]);
     let refused = server.get("/../<script>alert(1)</script>\"'&amp;");
     assert_eq!(refused.code(), "traversal");

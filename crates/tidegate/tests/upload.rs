@@ -86,7 +86,7 @@ fn up_3_up_4_a_201_tells_the_name_and_the_bytes_are_kept_as_sent() {
 }
 
 #[test]
-fn up_7_an_upload_is_read_back_as_json_that_nobody_keeps() {
+fn row_h4_up_7_an_upload_is_read_back_as_json_that_nobody_keeps() {
     let server = Server::start(&[]);
     let body = format!("[\"{}\"]", "x".repeat(300_000));
     for body in [b"{\"small\":true}".as_slice(), body.as_bytes()] {
@@ -190,7 +190,7 @@ fn up_6_uploads_are_posted_to_one_path_only() {
 }
 
 #[test]
-fn up_1_h1_10_a_body_without_length_is_411_and_too_long_a_one_413() {
+fn row_i2_up_1_h1_10_a_body_without_length_is_411_and_too_long_a_one_413() {
     let server = Server::start(&["--max-body", "1000B"]);
     let response = server.request(&format!("POST /upload HTTP/1.1\r\n{JSON}"), b"");
     assert_eq!((response.status, response.code().as_str()), (411, "length_required"));
@@ -255,7 +255,7 @@ fn up_1_h1_6_a_wanted_body_is_asked_for_and_an_unwanted_one_is_not() {
 }
 
 #[test]
-fn up_3_two_hundred_uploads_at_once_have_names_and_contents_of_their_own() {
+fn row_i6_up_3_two_hundred_uploads_at_once_have_names_and_contents_of_their_own() {
     let server = Server::start(&["--threads", "10", "--queue", "200"]);
     let body = |number: usize| format!("{{\"number\":{number},\"fill\":\"{}\"}}", "y".repeat(number * 7));
     let stored: Vec<(String, String)> = std::thread::scope(|scope| {

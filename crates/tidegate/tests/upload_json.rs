@@ -208,7 +208,7 @@ fn upload(client: &mut Client, body: &[u8]) -> support::Response {
 }
 
 #[test]
-fn up_2_what_is_json_is_kept_byte_for_byte() {
+fn row_i1_up_2_what_is_json_is_kept_byte_for_byte() {
     let server = Server::start(&["--max-requests", "0"]);
     let mut client = server.connect();
     for body in YES {
@@ -221,7 +221,7 @@ fn up_2_what_is_json_is_kept_byte_for_byte() {
 }
 
 #[test]
-fn up_2_what_is_not_json_is_refused_with_a_place_and_nothing_is_kept() {
+fn row_i1_up_2_what_is_not_json_is_refused_with_a_place_and_nothing_is_kept() {
     let server = Server::start(&["--max-requests", "0"]);
     let mut client = server.connect();
     for body in NO {
@@ -240,7 +240,7 @@ fn up_2_what_is_not_json_is_refused_with_a_place_and_nothing_is_kept() {
 }
 
 #[test]
-fn up_2_the_place_of_the_fault_is_told() {
+fn row_i1_up_2_the_place_of_the_fault_is_told() {
     let server = Server::start(&[]);
     let mut client = server.connect();
     for (body, line, column) in [
@@ -261,7 +261,7 @@ fn up_2_the_place_of_the_fault_is_told() {
 }
 
 #[test]
-fn up_2_depth_128_is_taken_and_129_is_not() {
+fn row_i1_up_2_depth_128_is_taken_and_129_is_not() {
     let server = Server::start(&[]);
     let mut client = server.connect();
     let arrays = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
@@ -281,7 +281,7 @@ fn up_2_depth_128_is_taken_and_129_is_not() {
 }
 
 #[test]
-fn up_2_large_documents_are_judged_whole() {
+fn row_i1_up_2_large_documents_are_judged_whole() {
     let server = Server::start(&[]);
     let mut client = server.connect();
     let digits = format!("[{}.{}e-{}]", "9".repeat(400_000), "7".repeat(400_000), "1".repeat(100_000));

@@ -14,11 +14,12 @@ pub(super) const FUZZ: Tool = Tool::from_crate("cargo-fuzz", "0.13.2", &["--debu
 pub(super) const NIGHTLY: Tool = Tool::rustup("nightly");
 
 /// In the order of installing: npm comes before what npm brings.
-const TOOLS: [Tool; 21] = [
+const TOOLS: [Tool; 22] = [
     Tool::debian("brotli", "brotli"),
     // libFuzzer is written in C++.
     Tool::debian("c++", "g++"),
     Tool::debian("curl", "curl"),
+    Tool::debian("faketime", "faketime"),
     Tool::debian("groff", "groff-base"),
     Tool::debian("kill", "procps"),
     Tool::debian("mkfs.ext4", "e2fsprogs"),

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn sec_1_the_limited_stay_limited_under_a_flood_of_others() {
+    fn row_j11_sec_1_the_limited_stay_limited_under_a_flood_of_others() {
         let (table, rate) = (RateTable::new(1_000), rate("1/s:100"));
         let full = |client| (0..100).all(|_| allowed(table.take(client, START, &rate)));
         assert!(full(client(7)) && !allowed(table.take(client(7), START, &rate)));

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn sec_1_a_table_of_a_million_clients_has_32_mib_and_keeps_99_of_100() {
+    fn row_j11_sec_1_a_table_of_a_million_clients_has_32_mib_and_keeps_99_of_100() {
         const CLIENTS: u32 = 1_000_000;
         let table = Table::new(CLIENTS as usize);
         let mib = 1 << 20;
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn sec_1_the_client_with_the_earliest_moment_gives_up_its_place() {
+    fn row_j11_sec_1_the_client_with_the_earliest_moment_gives_up_its_place() {
         // One set in each shard, so that every shard's later clients push its earlier ones out.
         let table = Table::new(1);
         assert_eq!(table.places(), SHARDS * WAYS);

@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn up_3_files_are_kept_as_sent_under_names_of_their_own_by_either_way() {
+    fn row_i6_up_3_files_are_kept_as_sent_under_names_of_their_own_by_either_way() {
         let folder = Folder::new("names");
         let store = LocalStore::open(&folder.0, None).unwrap();
         for unnamed in [true, false] {

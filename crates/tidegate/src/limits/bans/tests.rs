@@ -106,7 +106,7 @@ fn sec_1_shadow_mode_writes_down_and_refuses_nobody_and_off_does_nothing() {
 }
 
 #[test]
-fn sec_1_bans_and_offences_are_bounded() {
+fn row_j11_sec_1_bans_and_offences_are_bounded() {
     let book = BanBook::new();
     for number in 0..u32::try_from(BANS_MAX).unwrap() + 500 {
         ban(&book, number, &ON, u64::from(number));
