@@ -30,6 +30,16 @@ pub(super) struct Pending<'b> {
     pub(super) consumed: usize,
 }
 
+/// What was seen of a body that nobody reads.
+enum Judged {
+    /// All of it, or there was no need to look.
+    Well,
+    /// It is malformed.
+    Wrong(Reject),
+    /// It is long, or does not come.
+    Endless,
+}
+
 impl Connection {
     /// Answers a request whose answer needs the pool, its body, or a file; returns the bytes that follow it.
     pub(super) async fn complete<'b>(
@@ -72,9 +82,11 @@ impl Connection {
                 }
             }
         };
-        let response = match self.fault_of_body(site, &response, &request, &mut tail).await {
-            Some(reject) => pipeline::refuse(site, &reject, &request, arrival),
-            None => response,
+        let response = match self.judge_body(site, &response, &request, &mut tail).await {
+            Judged::Wrong(reject) => pipeline::refuse(site, &reject, &request, arrival),
+            // It was waited for once.
+            Judged::Endless => Response { close: true, ..response },
+            Judged::Well => response,
         };
         // What never ends is not waited for.
         let _active = Some(active).filter(|_| !matches!(response.body, Body::Live(_)));
@@ -89,31 +101,34 @@ impl Connection {
     /// What is wrong with a chunked body that nobody reads: before an answer says that all was well, it is looked at,
     /// for a request that is malformed has no good answer (RFC 9112 §7.1). One that is long, late or held back is not
     /// waited for.
-    async fn fault_of_body(
+    async fn judge_body(
         &mut self,
         site: &Site,
         response: &Response,
         request: &Request<'_>,
         tail: &mut Buffer,
-    ) -> Option<Reject> {
+    ) -> Judged {
         if response.status >= 400 || request.body != BodyLength::Chunked || self.proto.holds_back() {
-            return None;
+            return Judged::Well;
         }
         let mut left = DRAIN_LIMIT;
-        self.flush().await.ok()?;
+        if self.flush().await.is_err() {
+            return Judged::Endless;
+        }
         self.slot.set(self.local.clock.now().after(LINGER));
         while !self.proto.body_finished() {
             let event = match self.proto.read_body(tail.unread(), &site.limits) {
                 Ok(event) => event,
-                Err(error) => return Some(Reject::from(&error)),
+                Err(error) => return Judged::Wrong(Reject::from(&error)),
             };
             tail.consume(event.consumed());
-            left = left.checked_sub(event.consumed() as u64)?;
+            let Some(rest) = left.checked_sub(event.consumed() as u64) else { return Judged::Endless };
+            left = rest;
             if matches!(event, BodyEvent::More { .. }) && self.fill(tail).await != Fill::Bytes {
-                return None;
+                return Judged::Endless;
             }
         }
-        None
+        Judged::Well
     }
 
     /// Sends a response whose body may be a file.

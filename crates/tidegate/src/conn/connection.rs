@@ -50,7 +50,7 @@ pub struct Connection {
     /// A request is being answered, or the connection is on its way out: it is not idle.
     pub(super) in_request: bool,
     /// The server ends, and this connection, which is idle, was given a last moment.
-    last_call: bool,
+    pub(super) last_call: bool,
     /// The client announced that it expects no further answer, and got what it asked for.
     pub(super) client_closes: bool,
     /// When something last happened.
@@ -110,7 +110,10 @@ impl Connection {
             match self.local.buffers.receive(input, room, |spare| self.io.poll_read(cx, spare)) {
                 Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Fill::End),
                 Poll::Ready(Ok(_)) => Poll::Ready(Fill::Bytes),
-                Poll::Pending if self.slot.is_over(cx) => Poll::Ready(Fill::Late),
+                // What came in time, though the event loop has not said so, is answered: it will say so at once.
+                Poll::Pending if self.slot.is_over(cx) && !(between && self.io.has_unread()) => {
+                    Poll::Ready(Fill::Late)
+                }
                 Poll::Pending if between && self.permit.as_ref().is_some_and(Permit::evicted) => {
                     Poll::Ready(Fill::Leave)
                 }

@@ -158,11 +158,11 @@ impl Connection {
     fn await_head(&mut self, site: &Site, input: &mut Buffer) {
         if input.is_empty() {
             self.local.buffers.give_back(input);
+        }
+        if input.is_blank() {
             self.in_head = false;
-            self.slot.set(self.now.after(site.keep_alive));
-        } else if input.is_blank() {
-            self.in_head = false;
-            if self.served_any() {
+            // Neither the time for the first byte nor a last call is made longer by what is no request.
+            if self.served_any() && !self.last_call {
                 self.slot.set(self.now.after(site.keep_alive));
             }
         } else if !self.in_head {

@@ -189,6 +189,13 @@ impl Transport {
         let _ = rustix::net::shutdown(&self.socket, Shutdown::Write);
     }
 
+    /// Whether bytes wait to be read, though the event loop may not have said so yet.
+    pub fn has_unread(&self) -> bool {
+        let mut byte = [0_u8];
+        let look = rustix::net::recv(&self.socket, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        look.is_ok_and(|(count, _)| count > 0)
+    }
+
     /// Makes the close of this connection a reset, which throws away what was written and not yet sent.
     pub fn reset_on_close(&self) {
         let _ = rustix::net::sockopt::set_socket_linger(&self.socket, Some(Duration::ZERO));

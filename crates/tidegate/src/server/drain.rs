@@ -43,6 +43,8 @@ impl Server {
                 // The next command is for the successor, and no balancer has to be told when it serves on.
                 self.commands.iter().for_each(Task::abort);
                 pid.into_iter().for_each(|pid| self.notifier.succeeded_by(pid));
+                // It keeps the book of bans from here on.
+                self.state = None;
                 return self.finish_connections("a new server took over", signals).await;
             }
         };
@@ -88,9 +90,9 @@ impl Server {
             self.services.pool.shut_down(Instant::now() + LAST_WORK);
         }
         if self.handed_on.get() {
-            // Both are the successor's now.
             self.socket_files.leave();
-        } else if let Some(state) = &self.state {
+        }
+        if let Some(state) = &self.state {
             state.save(self.services.overview.now());
         }
         let totals = self.services.overview.parts.board.totals();
@@ -106,6 +108,6 @@ impl Server {
 
 /// The operator asked twice.
 fn cut_short() -> ExitCode {
-    log::warn!("a second signal: ending at once");
+    log::warn!("a signal amid the end: ending at once");
     ExitCode::from(DRAIN_DEADLINE_PASSED)
 }

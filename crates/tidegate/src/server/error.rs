@@ -18,6 +18,11 @@ pub enum StartError {
     /// The control socket cannot be made.
     #[error("--control {}: {}", .0.display(), .1)]
     Control(PathBuf, io::Error),
+    /// Another server has the control socket.
+    #[error(
+        "--control {}: in use; another server listens there, or has not ended yet (--takeover takes its place)", .0.display()
+    )]
+    ControlInUse(PathBuf),
     /// An address cannot be bound for another reason.
     #[error("cannot listen on {0}: {1}")]
     Listen(ListenAddr, io::Error),

@@ -31,11 +31,13 @@ impl Listeners {
     ) -> Result<Self, StartError> {
         let server = &settings.server;
         let mut lent = inherited::from_service_manager().map_err(StartError::Inherited)?;
+        let control_before = predecessor.as_ref().and_then(|before| before.control());
         let (handed, lent_before) = predecessor.map_or(Ok(Default::default()), Predecessor::listeners)?;
         lent.extend(lent_before);
         let mut stock = Stock {
             lent,
             handed,
+            control_before,
             files: SocketFiles::default(),
             workers: server.workers,
             backlog: server.backlog,
@@ -49,6 +51,8 @@ impl Listeners {
         }
         let control = server.control.as_ref().map(|path| stock.control(path)).transpose()?;
         entrances.extend(stock.rest()?);
+        // What is not served any more leaves no file behind.
+        stock.handed.iter().for_each(|unwanted| stock.files.remember_handed(&unwanted.at));
         Ok(Self { entrances, control, files: stock.files })
     }
 
@@ -94,6 +98,8 @@ struct Stock {
     lent: Vec<Inherited>,
     /// By the server that ran before.
     handed: Vec<Inherited>,
+    /// How that server spells the path of its control socket.
+    control_before: Option<ListenAddr>,
     files: SocketFiles,
     workers: usize,
     backlog: i32,
@@ -120,14 +126,17 @@ impl Stock {
     /// The socket at `path` for the operator's commands.
     fn control(&mut self, path: &Path) -> Result<Bound, StartError> {
         let addr = ListenAddr::Unix(path.to_owned());
-        let bound = match take(&mut self.handed, &addr).pop() {
+        let bound = match take(&mut self.handed, self.control_before.as_ref().unwrap_or(&addr)).pop() {
             None => listener::bind_private(path).inspect(|_| self.files.remember(&addr)),
             Some(socket) => {
                 self.files.remember_handed(&addr);
                 socket.adopt(false)
             }
         };
-        bound.map_err(|error| StartError::Control(path.to_owned(), error))
+        bound.map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => StartError::ControlInUse(path.to_owned()),
+            _ => StartError::Control(path.to_owned(), error),
+        })
     }
 
     /// What the service manager left beyond what was asked for: it is served too.

@@ -164,10 +164,12 @@ impl Server {
                         log::error!("a worker ended, and a server without it would answer some clients only");
                         return None;
                     }
-                    let _ = isolate::run(|| self.tick());
-                    watchdog.walk(&self.services.overview);
+                    let _ = isolate::run(|| {
+                        self.tick();
+                        watchdog.walk(&self.services.overview);
+                    });
                 }
-                _ = status.tick() => finished = self.tell_status(finished),
+                _ = status.tick() => finished = isolate::run(|| self.tell_status(finished)).unwrap_or(finished),
             }
         }
     }

@@ -33,6 +33,8 @@ impl Notifier {
 
     /// The server accepts; also after a reload, whose result `status` tells.
     pub(super) fn ready(&self, status: &str) {
+        // A line of it is one of the message's.
+        let status = status.replace('\n', " ");
         self.tell(&format!("READY=1\nMAINPID={}\nSTATUS={status}", std::process::id()));
     }
 

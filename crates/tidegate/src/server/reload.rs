@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Server, capacity};
 use crate::config::Environment;
 use crate::greeting;
+use crate::isolate::{self, Panicked};
 use crate::telemetry::log as logging;
 use crate::worker::Order;
 
@@ -13,7 +14,8 @@ impl Server {
     /// Reads the configuration anew and takes it over whole, or not at all. Returns what came of it.
     pub(super) fn reload(&mut self) -> Result<String, String> {
         self.notifier.reloading();
-        let said = match self.try_reload() {
+        let tried = isolate::run(|| self.try_reload());
+        let said = match tried.unwrap_or_else(|Panicked| Err("the server made a mistake".to_owned())) {
             Ok(changed) if changed.is_empty() => {
                 Ok("configuration reloaded, nothing changed; logs reopened".to_owned())
             }

@@ -14,11 +14,13 @@
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as Blocking;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
@@ -26,7 +28,7 @@ use tokio::time::timeout;
 
 use super::StartError;
 use super::control::Wish;
-use crate::config::{Invocation, Settings};
+use crate::config::{Invocation, ListenAddr, Settings};
 use crate::net::handover::{self, Sockets};
 use crate::net::inherited::Inherited;
 
@@ -39,7 +41,7 @@ const GO: &[u8] = b"ok\n";
 
 /// How long a new server may take to start: it opens folders, counts what is kept there, and starts threads.
 const STARTING: Duration = Duration::from_secs(60);
-/// How long the old one may take to answer: it writes its bans to the disk.
+/// How long either may take to answer: the old one writes its bans to the disk.
 const ANSWERING: Duration = Duration::from_secs(10);
 
 /// The server that runs, as the new one sees it.
@@ -58,13 +60,23 @@ impl Predecessor {
 
     fn find(path: &Path) -> Result<Self, StartError> {
         let connect = || -> io::Result<Blocking> {
-            let stream = Blocking::connect(path)?;
+            let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+            // One that stands still, with a full queue, must not hold us up.
+            socket.set_nonblocking(true)?;
+            socket.connect(&SockAddr::unix(path)?)?;
+            socket.set_nonblocking(false)?;
+            let stream = Blocking::from(OwnedFd::from(socket));
             stream.set_read_timeout(Some(ANSWERING))?;
             stream.set_write_timeout(Some(ANSWERING))?;
             Ok(stream)
         };
         let stream = connect().map_err(|error| refused(path, format!("no server answers there: {error}")))?;
         Ok(Self { stream, at: path.to_owned() })
+    }
+
+    /// Where it listens for commands, as it spells the path: the same may have many names.
+    pub(super) fn control(&self) -> Option<ListenAddr> {
+        self.stream.peer_addr().ok()?.as_pathname().map(|path| ListenAddr::Unix(path.to_owned()))
     }
 
     /// Takes its listening sockets, its own and those lent to it. It goes on accepting from them.
@@ -92,8 +104,12 @@ impl Predecessor {
             Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
                 Ok(())
             }
-            // It stands still, and may wake up.
-            Err(error) => Err(refused(&self.at, format!("no answer: {error}"))),
+            // It stands still, and may wake up: then it must find that we have gone, unless it has said yes by now.
+            Err(error) => {
+                let _ = self.stream.shutdown(Shutdown::Both);
+                let _ = (&self.stream).take(256).read_to_end(&mut answer);
+                if answer == GO { Ok(()) } else { Err(refused(&self.at, format!("no answer: {error}"))) }
+            }
             Ok(_) => Err(refused(&self.at, String::from_utf8_lossy(&answer).trim().to_owned())),
         }
     }
@@ -130,9 +146,15 @@ async fn hand_on(successor: &mut UnixStream, wishes: &mpsc::Sender<Wish>) -> io:
     };
     let pid = successor.peer_cred().ok().and_then(|who| who.pid());
     let who = pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
-    log::info!("a new server{who} takes over: it has the listening sockets");
-    handover::send(successor, &sockets).await?;
+    let sent = timeout(ANSWERING, handover::send(successor, &sockets)).await;
     drop(sockets);
+    if !matches!(sent, Ok(Ok(()))) {
+        log::error!(
+            "a new server{who} asked for the listening sockets and did not take them; this one goes on"
+        );
+        return Ok(false);
+    }
+    log::info!("a new server{who} takes over: it has the listening sockets");
     let late = match timeout(STARTING, ready(successor)).await {
         Ok(true) if say(successor, "ok\n").await.is_ok() => {
             let _ = wishes.send(Wish::MakeWay { pid }).await;

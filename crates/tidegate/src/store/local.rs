@@ -15,7 +15,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Dir, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::group_sync::GroupSync;
@@ -234,17 +234,19 @@ impl LocalStore {
         StoreError::SyncFailed { what: "file", error: errno.into() }
     }
 
-    /// Bytes in the folder's files; what cannot be read counts as nothing.
-    fn count(&self) -> u64 {
-        let Ok(entries) = Dir::read_from(&self.folder) else { return 0 };
-        entries
-            .flatten()
-            .filter_map(|entry| {
-                rustix::fs::statat(&self.folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW).ok()
-            })
-            .filter(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file())
-            .map(|stat| u64::try_from(stat.st_size).unwrap_or(0))
-            .sum()
+    /// Bytes in the folder's files; `None` where they cannot be read, which must not look like an empty folder.
+    fn count(&self) -> Option<u64> {
+        let mut bytes = 0_u64;
+        for entry in Dir::read_from(&self.folder).ok()? {
+            match rustix::fs::statat(&self.folder, entry.ok()?.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) if FileType::from_raw_mode(stat.st_mode).is_file() => {
+                    bytes = bytes.saturating_add(u64::try_from(stat.st_size).unwrap_or(0));
+                }
+                Ok(_) | Err(Errno::NOENT) => {}
+                Err(_) => return None,
+            }
+        }
+        Some(bytes)
     }
 
     fn sweep(&self) -> io::Result<()> {
@@ -301,7 +303,6 @@ fn link_unnamed(file: &OwnedFd, folder: BorrowedFd<'_>, name: &str) -> rustix::i
     }
 }
 
-/// Errors by which a file system says that it has no unnamed files or cannot link them.
 /// Makes `folder` where it is missing, and each folder above it; a file in it is only as durable as their names.
 fn create_durably(folder: &Path) -> io::Result<()> {
     let missing: Vec<&Path> = folder.ancestors().take_while(|above| !above.exists()).collect();
@@ -313,6 +314,7 @@ fn create_durably(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Errors by which a file system says that it has no unnamed files or cannot link them.
 fn is_unsupported(error: &io::Error) -> bool {
     let unsupported = [Errno::OPNOTSUPP, Errno::ISDIR, Errno::INVAL, Errno::XDEV, Errno::NOENT];
     unsupported.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))

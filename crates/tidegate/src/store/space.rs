@@ -37,23 +37,24 @@ impl Space {
         Self(Mutex::new(Taken { quota: u64::MAX, kept: 0, under_way: 0, counted: None }))
     }
 
-    /// Changes the quota in bytes; `None` means none. The folder is counted by `count` when there is one.
-    pub(super) fn set_quota(&self, quota: Option<u64>, count: impl Fn() -> u64) {
+    /// Changes the quota in bytes; `None` means none. The folder is counted by `count` when there is one;
+    /// where that fails, what was known of it holds.
+    pub(super) fn set_quota(&self, quota: Option<u64>, count: impl Fn() -> Option<u64>) {
         let mut taken = self.lock();
         taken.quota = quota.unwrap_or(u64::MAX);
         if quota.is_some() {
-            taken.kept = count();
+            taken.kept = count().unwrap_or(taken.kept);
         }
     }
 
     /// Takes `size` bytes for an upload, or says that the quota is used up by `None`. Where it seems so, the folder is
     /// counted anew, for files may have been removed from outside; but not for every refusal. An upload that is linked
     /// and not yet finished then counts twice for a moment, which errs to the safe side.
-    pub(super) fn reserve(&self, size: u64, count: impl Fn() -> u64) -> Option<UnderWay<'_>> {
+    pub(super) fn reserve(&self, size: u64, count: impl Fn() -> Option<u64>) -> Option<UnderWay<'_>> {
         let mut taken = self.lock();
         if !taken.has_room(size) && taken.counted.is_none_or(|last| last.elapsed() >= RECOUNT) {
             taken.counted = Some(Instant::now());
-            taken.kept = count();
+            taken.kept = count().unwrap_or(taken.kept);
         }
         if !taken.has_room(size) {
             return None;

@@ -194,7 +194,10 @@ impl Writer {
             self.reopen();
             match batch {
                 Ok(batch) => {
-                    let _ = isolate::run(|| self.write(batch));
+                    let lines = batch.lines;
+                    if isolate::run(|| self.write(batch)).is_err() {
+                        DROPPED.fetch_add(lines, Ordering::Relaxed);
+                    }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,

@@ -169,8 +169,8 @@ pub fn left_open(count: u16) -> io::Result<Vec<OwnedFd>> {
         // SAFETY: the descriptor is only looked at, here, and `getsockopt` may be called with any number.
         #[allow(unsafe_code)]
         let listens = rustix::net::sockopt::socket_acceptconn(unsafe { BorrowedFd::borrow_raw(number) });
-        if !listens? {
-            return Err(io::Error::other(format!("descriptor {number} does not listen")));
+        if !listens.unwrap_or(false) {
+            return Err(io::Error::other(format!("descriptor {number} is no listening socket")));
         }
     }
     // SAFETY: each is open, for it listens, and nobody else in this process owns it: it listened before anything here
