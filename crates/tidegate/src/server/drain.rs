@@ -45,20 +45,20 @@ impl Server {
                 pid.into_iter().for_each(|pid| self.notifier.succeeded_by(pid));
                 // It keeps the book of bans from here on.
                 self.state = None;
-                return self.finish_connections("a new server took over", signals).await;
+                return self.finish_connections("a new server took over", "a signal", signals).await;
             }
         };
         if !delay.is_zero() {
             log::info!("{why}, shutting down: /readyz says 503; accepting on for {delay:?}");
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
-                () = signals.end() => return cut_short(),
+                () = signals.end() => return cut_short("a second signal"),
             }
         }
-        self.finish_connections(&why, signals).await
+        self.finish_connections(&why, "a second signal", signals).await
     }
 
-    async fn finish_connections(&self, why: &str, signals: &mut Signals) -> ExitCode {
+    async fn finish_connections(&self, why: &str, next: &str, signals: &mut Signals) -> ExitCode {
         let patience = self.settings.server.drain;
         let connections = self.admission().connections().0;
         log::info!(
@@ -80,7 +80,7 @@ impl Server {
                 log::warn!("the drain deadline passed; {left} connections are cut");
                 ExitCode::from(DRAIN_DEADLINE_PASSED)
             }
-            () = signals.end() => cut_short(),
+            () = signals.end() => cut_short(next),
         }
     }
 
@@ -106,8 +106,8 @@ impl Server {
     }
 }
 
-/// The operator asked twice.
-fn cut_short() -> ExitCode {
-    log::warn!("a signal amid the end: ending at once");
+/// The operator asked while the server was ending already.
+fn cut_short(by: &str) -> ExitCode {
+    log::warn!("{by}: ending at once");
     ExitCode::from(DRAIN_DEADLINE_PASSED)
 }
