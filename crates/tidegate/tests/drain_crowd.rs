@@ -75,11 +75,13 @@ impl Slow {
         ended
     }
 
-    /// Waits for the first bytes of an answer.
+    /// Waits for the first bytes of an answer, and takes what is there.
     fn hear(&mut self) {
-        let mut piece = [0; 4096];
-        let count = self.stream.read(&mut piece).unwrap();
-        self.received.extend_from_slice(&piece[..count]);
+        let mut status_line = [0; 16];
+        self.stream.read_exact(&mut status_line).unwrap();
+        let mut rest = [0; 4096];
+        let count = self.stream.read(&mut rest).unwrap();
+        self.received.extend_from_slice(&[&status_line[..], &rest[..count]].concat());
     }
 
     /// Does the other half of what was begun.

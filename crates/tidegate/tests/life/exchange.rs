@@ -118,6 +118,8 @@ pub fn ask(stream: &mut dyn Pipe, request: &[u8]) -> Outcome {
         }
         match stream.read(&mut piece) {
             Ok(count) if count > 0 => received.extend_from_slice(&piece[..count]),
+            // Where a read has a time limit the kernel may say so for no reason of ours.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             ended if received.is_empty() => {
                 return Outcome::Silence(
                     ended.map_or_else(|error| error.kind(), |_| io::ErrorKind::UnexpectedEof),

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should say where")]
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -94,7 +95,13 @@ impl Notified {
 
     fn receive(&self) -> Option<Message> {
         let mut bytes = [0; 4096];
-        let length = self.socket.recv(&mut bytes).ok()?;
+        // Where a read has a time limit the kernel may interrupt it for no reason of ours.
+        let length = loop {
+            match self.socket.recv(&mut bytes) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                received => break received.ok()?,
+            }
+        };
         let text = std::str::from_utf8(&bytes[..length]).unwrap();
         let pairs = text.lines().map(|line| {
             let (name, value) = line.split_once('=').unwrap_or_else(|| panic!("NAME=VALUE: {line:?}"));
