@@ -1,5 +1,5 @@
 //! Faults on purpose, for the tests of panic isolation and of the sandbox (SPEC LOAD-4, SEC-7). Compiled to nothing
-//! unless the feature `failpoints` is on; then `FAILPOINTS` in the environment arms points of [`POINTS`]:
+//! unless the feature `failpoints` is on; then `FAILPOINTS` in the environment arms points of `POINTS`:
 //!
 //! ```text
 //! judge          panics each time

@@ -14,7 +14,7 @@ use super::ask::{Client, End};
 use super::load::{Ask, Clients, Load, Seen};
 use super::matrix::{Aim, Case};
 use super::strace::{Trace, Tracer};
-use super::target::{Stand, Target};
+use super::target::{FIXED, GROWING, Stand, Target};
 
 /// A fault ends when the clients are done, or after this time: whoever waits for its end is to see it.
 const FAULT_MOST: Duration = Duration::from_secs(2);
@@ -88,7 +88,9 @@ pub(super) fn play(
     case: Option<&Case<'_>>,
     expected: usize,
 ) -> Result<Sight, String> {
-    let mut target = Target::start(stand)?;
+    // strace attaches to the threads of a pool when the fault begins, and to none that comes later.
+    let aims_at_pool = case.is_some_and(|case| matches!(case.call.aim, Aim::Pool(_)));
+    let mut target = Target::start(stand, if aims_at_pool { FIXED } else { GROWING })?;
     if load == Load::Staged {
         refuse_unnamed(&target)?;
     }
@@ -169,12 +171,12 @@ fn refuse_unnamed(target: &Target) -> Result<(), String> {
     }
 }
 
-/// The threads, when each has its name: until then it is called as the first one is.
+/// The threads, when each has its name: until then it is called as the first one is, after the program.
 fn settled_threads(target: &Target) -> Vec<String> {
     let deadline = Instant::now() + SETTLE_LIMIT;
     loop {
         let threads = target.threads();
-        let unnamed = threads.iter().filter(|name| *name == "tidegate").count();
+        let unnamed = threads.iter().filter(|name| Some(*name) == threads.first()).count();
         if unnamed <= 1 || Instant::now() >= deadline {
             return threads;
         }

@@ -107,13 +107,17 @@ pub(super) const LIMITED: Case<'_> = Case {
 };
 
 /// Calls of a running server that are not tried, and why.
-pub(super) const LEFT_OUT: [(&str, &str); 5] = [
+pub(super) const LEFT_OUT: [(&str, &str); 6] = [
     (
         "futex",
         "an error of it is a bug of the caller; what it may say (EAGAIN, EINTR, ETIMEDOUT) libc expects",
     ),
     ("munmap, madvise, mprotect, brk", "libc gives memory back, or takes it by `mmap` instead"),
     ("setsockopt, getsockopt, shutdown", "what they ask for is a courtesy; nothing is made of their result"),
+    (
+        "read, newfstatat, renameat2",
+        "a running server makes them for `--control`, `--upload-quota` and `--state` alone",
+    ),
     ("getrandom", "has not failed since Linux 3.17; the time of day stands in"),
     ("cachestat", "strace does not know it; every error counts as \"not in memory\""),
 ];

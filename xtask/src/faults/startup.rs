@@ -14,7 +14,7 @@ use super::judge::Did;
 use super::load::Ask;
 use super::matrix::{self, WHENS, When};
 use super::options::Plan;
-use super::target::{Place, Stand, answers};
+use super::target::{GROWING, Place, Stand, answers};
 use super::{in_parallel, report};
 use crate::bench::process::Process;
 
@@ -121,7 +121,7 @@ fn injection(call: &str, errno: &str, when: When, passed: usize) -> String {
 
 /// How often each call is made before the server's own code runs.
 fn calls_before_main(stand: &Stand<'_>) -> Result<BTreeMap<&'static str, usize>, String> {
-    let place = stand.place().map_err(|error| format!("no place for a server: {error}"))?;
+    let place = stand.place(GROWING).map_err(|error| format!("no place for a server: {error}"))?;
     let names: Vec<&str> = CALLS.iter().map(|(name, _)| *name).chain(["poll"]).collect();
     let mut server = start(stand, &place, &["-e", &format!("trace={}", names.join(","))])?;
     if !comes_up(&mut server, &place) {
@@ -149,7 +149,7 @@ fn trace(place: &Place) -> String {
 
 /// Whether the fault came, and how the start went.
 fn play(stand: &Stand<'_>, injection: &str) -> Result<(bool, Result<BTreeSet<Start>, String>), String> {
-    let place = stand.place().map_err(|error| format!("no place for a server: {error}"))?;
+    let place = stand.place(GROWING).map_err(|error| format!("no place for a server: {error}"))?;
     let call = injection.trim_start_matches("inject=").split(':').next().unwrap_or_default();
     let (traced, output) = (format!("trace={call}"), place.output().to_string_lossy().into_owned());
     let mut args = vec!["-e", &traced, "-e", injection];

@@ -55,6 +55,9 @@ impl Tracer {
                 threads(pid, "pool-")
             }
         };
+        if threads.is_empty() {
+            return Err("there is no thread to attach to".to_owned());
+        }
         command.args(["-e", &calls]);
         if let Some(injection) = injection {
             command.args(["-e", injection]);

@@ -17,21 +17,14 @@ use crate::context::Context;
 /// The slowest start takes some tenths of a second on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(10);
 
-/// One worker, and a pool that must grow: which call of a thread is the n-th is mostly known. The deadlines are so
-/// short that whoever is forgotten is let go within a client's patience.
-const FLAGS: [&str; 11] = [
-    "--workers",
-    "1",
-    "--threads",
-    "2..6",
-    "--header-timeout",
-    "2s",
-    "--keep-alive",
-    "3s",
-    "--access-log",
-    "off",
-    "--listing",
-];
+/// One worker: which call of a thread is the n-th is mostly known. Whoever is forgotten amid a
+/// head is let go within a client's patience; who waits for strace to attach is not.
+const FLAGS: [&str; 9] =
+    ["--workers", "1", "--header-timeout", "2s", "--keep-alive", "10s", "--access-log", "off", "--listing"];
+
+/// A pool that starts threads while it runs, and one that does not: of it strace may know every thread.
+pub(super) const GROWING: &str = "2..6";
+pub(super) const FIXED: &str = "2";
 
 /// Every server has an address of its own, so that no two ever want the same port.
 const PORT: u16 = 8129;
@@ -53,15 +46,15 @@ impl<'a> Stand<'a> {
         Ok(Self { context, program, site: Site::new(&scratch_root)?, scratch, next: AtomicUsize::new(0) })
     }
 
-    /// A place for one more server.
-    pub(super) fn place(&self) -> io::Result<Place> {
+    /// A place for one more server, which has so many threads in its pool.
+    pub(super) fn place(&self, threads: &'static str) -> io::Result<Place> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let part = |number: usize| u8::try_from(number % 250 + 1).unwrap_or(1);
         let process = usize::try_from(std::process::id()).unwrap_or(0);
         let host = Ipv4Addr::new(127, part(process), part(number / 250), part(number));
         let folder = fs::canonicalize(self.scratch)?.join(format!("case-{number}"));
         fs::create_dir(&folder)?;
-        Ok(Place { addr: SocketAddrV4::new(host, PORT), folder, cold: self.site.cold(number)? })
+        Ok(Place { addr: SocketAddrV4::new(host, PORT), folder, threads, cold: self.site.cold(number)? })
     }
 
     /// The command line of a server at `place`, behind `words` that start it.
@@ -77,7 +70,12 @@ impl<'a> Stand<'a> {
         // No variable of the developer's shell may change what is tried.
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.args(FLAGS).args(["-H", &place.addr.ip().to_string(), "-p", &PORT.to_string()]);
-        command.arg("--root").arg(&self.site.root).arg("--uploads").arg(place.uploads());
+        command
+            .args(["--threads", place.threads])
+            .arg("--root")
+            .arg(&self.site.root)
+            .arg("--uploads")
+            .arg(place.uploads());
         command
     }
 }
@@ -87,6 +85,8 @@ impl<'a> Stand<'a> {
 pub(super) struct Place {
     pub(super) addr: SocketAddrV4,
     pub(super) folder: PathBuf,
+    /// As `--threads` has them.
+    threads: &'static str,
     pub(super) cold: Cold,
 }
 
@@ -128,8 +128,8 @@ pub(super) struct Target {
 }
 
 impl Target {
-    pub(super) fn start(stand: &Stand<'_>) -> Result<Self, String> {
-        let place = stand.place().map_err(|error| format!("no place for a server: {error}"))?;
+    pub(super) fn start(stand: &Stand<'_>, threads: &'static str) -> Result<Self, String> {
+        let place = stand.place(threads).map_err(|error| format!("no place for a server: {error}"))?;
         Self::start_at(stand, place)
     }
 
@@ -169,11 +169,13 @@ impl Target {
         targets.len() - files.len()
     }
 
-    /// The names of its threads.
+    /// The names of its threads, the first one first.
     pub(super) fn threads(&self) -> Vec<String> {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).into_iter().flatten().flatten();
-        let name = |task: fs::DirEntry| fs::read_to_string(task.path().join("comm")).unwrap_or_default();
-        tasks.map(|task| name(task).trim().to_owned()).collect()
+        let mut paths: Vec<PathBuf> = tasks.map(|task| task.path()).collect();
+        paths.sort_by_key(|path| !path.ends_with(self.pid().to_string()));
+        let name = |path: PathBuf| fs::read_to_string(path.join("comm")).unwrap_or_default();
+        paths.into_iter().map(|path| name(path).trim().to_owned()).collect()
     }
 }
 
