@@ -1,5 +1,8 @@
 //! The configuration file: settings that are written back read the same, none lies outside of its bounds, what is no
 //! TOML is no configuration, and a mistake has a place in the file.
+//!
+//! The input is the file. One that begins with a zero byte, which no TOML does, is a number for one setting: as text alone
+//! hardly any would meet a bound.
 
 #![no_main]
 
@@ -17,6 +20,8 @@ use tidegate::config::{Command, ConfigError, Environment, Invocation, Settings, 
 fuzz_target!(|data: &[u8]| fuzz::timely(data, check));
 
 fn check(data: &[u8]) {
+    let written = data.strip_prefix(b"\0").and_then(one_number);
+    let data = written.as_ref().map_or(data, String::as_bytes);
     match READER.read(data) {
         Err(error) => is_told(&error, data),
         Ok(settings) => {
@@ -33,6 +38,35 @@ fn check(data: &[u8]) {
             assert_eq!(Settings { notes: Vec::new(), ..settings }, Settings { notes: Vec::new(), ..again });
         }
     }
+}
+
+/// Settings that are a number, or one with a unit.
+const NUMBERS: [(&str, &str, &str); 16] = [
+    ("server", "port", ""),
+    ("server", "workers", ""),
+    ("server", "threads", ""),
+    ("server", "queue", ""),
+    ("server", "backlog", ""),
+    ("server", "drain", "ms"),
+    ("limits", "max_connections", ""),
+    ("limits", "max_requests", ""),
+    ("limits", "max_fields", ""),
+    ("limits", "ban_time", "ms"),
+    ("limits", "keep_alive", "ms"),
+    ("limits", "header_timeout", "ms"),
+    ("limits", "max_header", "B"),
+    ("limits", "max_request_line", "B"),
+    ("limits", "max_body", "B"),
+    ("limits", "body_memory", "B"),
+];
+
+/// A file that sets one of them.
+fn one_number(choice: &[u8]) -> Option<String> {
+    let (&which, number) = choice.split_first()?;
+    let number = u64::from_le_bytes(*number.first_chunk()?);
+    let (group, key, unit) = NUMBERS[usize::from(which) % NUMBERS.len()];
+    let quote = if unit.is_empty() { "" } else { "\"" };
+    Some(format!("[{group}]\n{key} = {quote}{number}{unit}{quote}\n"))
 }
 
 /// Line and column, where a mistake has them, are those of a letter of the file or of what follows its last one.

@@ -101,7 +101,13 @@ pub(super) fn run(
     let begun = Instant::now();
     let ran = context.finish_within(&mut context.command("cargo", &args), RUN_LIMIT);
     let outcome = Outcome::read(target, build, &ran.output, begun.elapsed());
-    outcome.filter(|_| ran.success).ok_or_else(|| format!("{name}, {}:\n{}", build.sanitizer(), ran.output))
+    let failure = || format!("{name}, {}:\n{}", build.sanitizer(), without_progress(&ran.output));
+    outcome.filter(|_| ran.success).ok_or_else(failure)
+}
+
+/// What libFuzzer said but for the line about each input it kept, `#512\tNEW    cov: …`: there are thousands.
+fn without_progress(output: &str) -> String {
+    output.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect()
 }
 
 impl Outcome {
@@ -158,5 +164,12 @@ mod tests {
         assert_eq!(outcome.row(), "| accept | none | 381691 | 42410 | 9 | 829 | 2748 | 1063 |");
         assert_eq!(read("==8799== ERROR: libFuzzer: deadly signal\n"), None);
         assert_eq!(read("#9\tDONE   cov: 1\n"), None);
+    }
+
+    #[test]
+    fn a_failure_is_told_without_what_was_kept_before() {
+        let output =
+            "INFO: Seed: 1\n#2\tNEW    cov: 1\n#3\tREDUCE cov: 1\n== ERROR: libFuzzer: deadly signal\n";
+        assert_eq!(without_progress(output), "INFO: Seed: 1\n== ERROR: libFuzzer: deadly signal\n");
     }
 }
