@@ -61,6 +61,12 @@ nobody thought of. `n/a` stands where nothing sane can come of one. It was tried
 
 ";
 
+const STARTING: &str = "\
+Each of these starts and serves, or ends at once with exit code 1 and a line that says why. `503`: it serves files, and says
+that it takes no uploads. Where it **ends**: the runtime panics where it cannot make its pipe of signals, so such a pipe is asked
+for just before it; where that one is had and the very next is not, the line is the panic's, and the exit code 101.
+";
+
 /// So many calls are not told by their names.
 const MANY: usize = 8;
 
@@ -91,10 +97,7 @@ pub(super) fn page(conditions: &str, running: &[Played<'_>], starting: &[Started
     }
     if !starting.is_empty() {
         let _ = writeln!(text, "\n## A server that starts\n\n{}", starting_grid(starting));
-        text.push_str(
-            "Each of these starts and serves, or ends at once with exit code 1 and a line that says why. \
-                       `503`: it serves files, and says that it takes no uploads.\n",
-        );
+        text.push_str(STARTING);
     }
     text.push_str(&reasons());
     text
@@ -207,6 +210,7 @@ impl Started {
     fn word(&self) -> String {
         match &self.came {
             _ if self.impossible().is_some() => "n/a".to_owned(),
+            Err(_) if self.has_ended_as_it_may() => "**ends**".to_owned(),
             Ok(_) if !self.hit => "–".to_owned(),
             Ok(came) => started(came),
             Err(_) => "**BROKEN**".to_owned(),
