@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use std::{env, fs, io, thread};
 
 use crate::context::Context;
+use crate::{Verdict, tools};
 
 /// A file system is busy for a moment after its last user was killed.
 const UNMOUNT_LIMIT: Duration = Duration::from_secs(5);
@@ -19,15 +20,34 @@ pub(crate) struct Mount<'a> {
     at: PathBuf,
 }
 
-/// Whether mounts made here are seen by nobody else. The kernel then removes them with our last process, however it
-/// ends.
-pub(crate) fn is_apart() -> bool {
+/// Does `work` of the command `name` where mounts are seen by nobody else: becomes the same command with mounts of its
+/// own first. The kernel then removes them with our last process, however it ends. `need` says why that takes root.
+pub(crate) fn apart(
+    name: &str,
+    flags: &[&str],
+    need: &str,
+    work: impl FnOnce() -> Result<Verdict, String>,
+) -> Verdict {
+    let done = if !tools::is_root() {
+        Err(need.to_owned())
+    } else if is_apart() {
+        work()
+    } else {
+        Err(format!("no mounts of our own: {}", become_apart(&[&[name], flags].concat())))
+    };
+    done.unwrap_or_else(|problem| {
+        eprintln!("{name}: {problem}");
+        Verdict::Bad
+    })
+}
+
+fn is_apart() -> bool {
     let mounts = |process: &str| fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
     mounts("self") != mounts(&parent_id().to_string())
 }
 
-/// Becomes the same command with mounts of its own. Returns only what stood in the way.
-pub(crate) fn become_apart(words: &[&str]) -> io::Error {
+/// Returns only what stood in the way.
+fn become_apart(words: &[&str]) -> io::Error {
     match env::current_exe() {
         Ok(program) => Command::new("unshare").args(["--mount", "--"]).arg(program).args(words).exec(),
         Err(error) => error,

@@ -79,17 +79,8 @@ struct Tally(BTreeMap<(Strike, Way), Row>);
 /// `cargo xtask crash FLAGS`. An `Err` says what is wrong with the flags.
 pub(crate) fn run(root: &Path, flags: &[&str]) -> Result<Verdict, String> {
     let plan = parse(flags)?;
-    let verdict = if !tools::is_root() {
-        Err("mounts, and the cut of their power, need root".to_owned())
-    } else if mounts::is_apart() {
+    Ok(mounts::apart("crash", flags, "mounts, and the cut of their power, need root", || {
         perform(root, &plan)
-    } else {
-        let error = mounts::become_apart(&[&["crash"], flags].concat());
-        Err(format!("no mounts of our own: {error}"))
-    };
-    Ok(verdict.unwrap_or_else(|problem| {
-        eprintln!("crash: {problem}");
-        Verdict::Bad
     }))
 }
 

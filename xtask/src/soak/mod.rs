@@ -30,7 +30,7 @@ use crate::context::Context;
 use crate::crash::ledger::Ledger;
 use crate::crash::uploads::Uploads;
 use crate::dice::{self, Dice};
-use crate::{crash, mounts, tools};
+use crate::{crash, mounts};
 use chaos::{Chaos, EVENTS};
 use clients::Town;
 use counts::Counts;
@@ -91,18 +91,7 @@ struct Life {
 /// `cargo xtask soak FLAGS`. An `Err` says what is wrong with the flags.
 pub(crate) fn run(root: &Path, flags: &[&str]) -> Result<Verdict, String> {
     let plan = parse(flags)?;
-    let verdict = if !tools::is_root() {
-        Err("a disk that can be made full needs root".to_owned())
-    } else if mounts::is_apart() {
-        perform(root, &plan)
-    } else {
-        let error = mounts::become_apart(&[&["soak"], flags].concat());
-        Err(format!("no mounts of our own: {error}"))
-    };
-    Ok(verdict.unwrap_or_else(|problem| {
-        eprintln!("soak: {problem}");
-        Verdict::Bad
-    }))
+    Ok(mounts::apart("soak", flags, "a disk that can be made full needs root", || perform(root, &plan)))
 }
 
 fn parse(words: &[&str]) -> Result<Plan, String> {
