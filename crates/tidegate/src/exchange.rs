@@ -53,11 +53,7 @@ impl<'b> Exchange<'b> {
 
     /// Notes the request.
     pub fn asked(&mut self, request: Request<'b>) {
-        let version: &[u8] = match request.version {
-            http1::Version::Http10 => b"HTTP/1.0",
-            http1::Version::Http11 => b"HTTP/1.1",
-        };
-        self.line = Some((request.method, request.target, version));
+        self.line = Some((request.method, request.target, request.version.text().as_bytes()));
         self.request = Some(request);
     }
 

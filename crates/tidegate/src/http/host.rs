@@ -6,10 +6,10 @@
 use std::cell::RefCell;
 use std::net::IpAddr;
 
-use http1::{Authority, Host, Target, Version};
+use http1::{Authority, Host, Target};
 
 use super::reject::{Code, Reject};
-use super::request::{HostField, Request};
+use super::request::{HostField, Request, Version};
 
 /// Names that are ours.
 #[derive(Clone, Debug, Default)]

@@ -1,6 +1,6 @@
 //! One request as the handlers see it: slices of the bytes received, nothing copied.
 
-use http1::{BodyLength, Expect, Head, Version};
+use http1::{BodyLength, Expect, Head};
 
 /// A judged head. Small and cheap to copy, so that it can follow a request into the slow path.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +11,8 @@ pub struct Request<'b> {
     pub target: &'b [u8],
     /// Protocol version.
     pub version: Version,
+    /// What TLS says of its connection; `None` in the clear.
+    pub secured: Option<Secured<'b>>,
     /// How the body is framed.
     pub body: BodyLength,
     /// What the client expects before it sends the body.
@@ -19,6 +21,44 @@ pub struct Request<'b> {
     head: &'b [u8],
     present: u32,
     host: Option<&'b [u8]>,
+}
+
+/// The protocol version of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.0 (RFC 1945)
+    Http10,
+    /// HTTP/1.1 (RFC 9112)
+    Http11,
+    /// HTTP/2 (RFC 9113)
+    Http2,
+}
+
+impl Version {
+    /// As logs write it.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Http10 => "HTTP/1.0",
+            Self::Http11 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2.0",
+        }
+    }
+}
+
+impl From<http1::Version> for Version {
+    fn from(version: http1::Version) -> Self {
+        match version {
+            http1::Version::Http10 => Self::Http10,
+            http1::Version::Http11 => Self::Http11,
+        }
+    }
+}
+
+/// What the TLS handshake told of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Secured<'b> {
+    /// The server that the client asked for (RFC 6066 §3), lower case; a client that knows but an address names none.
+    pub server_name: Option<&'b str>,
 }
 
 /// Methods that this server knows; any other is answered 405.
@@ -160,23 +200,57 @@ impl<'b> Request<'b> {
     /// The request that `head` is; `head` was read from the front of `input`.
     #[inline]
     pub fn new(head: &Head<'b, '_>, input: &'b [u8]) -> Self {
+        let fields = head.fields.iter().map(|field| (field.name, field.value));
+        Self {
+            version: head.version.into(),
+            body: head.body,
+            expect: head.expect,
+            ..Self::of_lines(
+                head.method,
+                head.target,
+                input.get(head.start..head.consumed).unwrap_or_default(),
+                fields,
+            )
+        }
+    }
+
+    /// The request of an HTTP/2 stream, whose fields are written as lines in `head`, behind a request line. It has no
+    /// length in its framing: `body` tells what was announced.
+    pub fn of_stream(method: &'b str, target: &'b [u8], head: &'b [u8], body: BodyLength) -> Self {
+        Self { version: Version::Http2, body, ..Self::of_lines(method, target, head, fields_of(head)) }
+    }
+
+    /// The same request, on a connection of which TLS says this.
+    #[inline]
+    pub fn over(self, secured: Option<Secured<'b>>) -> Self {
+        Self { secured, ..self }
+    }
+
+    #[inline]
+    fn of_lines<'f>(
+        method: &'b str,
+        target: &'b [u8],
+        head: &'b [u8],
+        fields: impl Iterator<Item = (&'f str, &'b [u8])>,
+    ) -> Self {
         let (mut present, mut hosts, mut host) = (0, 0_u32, None);
-        for field in head.fields {
-            if let Some(name) = Name::of(field.name) {
+        for (name, value) in fields {
+            if let Some(name) = Name::of(name) {
                 present |= name as u32;
                 if name == Name::Host {
                     hosts += 1;
-                    host = Some(field.value);
+                    host = Some(value);
                 }
             }
         }
         Self {
-            method: head.method,
-            target: head.target,
-            version: head.version,
-            body: head.body,
-            expect: head.expect,
-            head: input.get(head.start..head.consumed).unwrap_or_default(),
+            method,
+            target,
+            version: Version::Http11,
+            secured: None,
+            body: BodyLength::None,
+            expect: Expect::None,
+            head,
             present,
             host: host.filter(|_| hosts == 1),
         }

@@ -6,11 +6,9 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Once;
 
-use http1::Version;
-
 use super::ClientKey;
 use crate::config::ClientSettings;
-use crate::http::request::Name;
+use crate::http::request::{Name, Version};
 use crate::http::{Request, forwarded};
 use crate::net::Peer;
 use crate::net::cidr::CidrSet;
@@ -126,7 +124,7 @@ impl Identity {
         if forwarded && client.is_loopback() && self.trusted.is_empty() {
             tell_of_the_missing_flag(&address);
         }
-        let operator = !forwarded && loopback && client.is_loopback() && request.version == Version::Http11;
+        let operator = !forwarded && loopback && client.is_loopback() && request.version != Version::Http10;
         Client { operator, hidden: forwarded, ..client }
     }
 

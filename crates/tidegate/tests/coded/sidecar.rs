@@ -54,10 +54,12 @@ pub fn server() -> Server {
     server
 }
 
-/// Waits until the sidecar is served: a first look at it may have to wait for the disk, and an answer need not.
+/// Waits until the sidecar is served: a first look at it may have to wait for the disk, and an answer need not; and one
+/// that somebody seems to write (a child that was forked meanwhile holds it open until its `exec`) is none yet.
 pub fn found(server: &Server, target: &str, coding: Coding) -> Response {
     let accepted = || get(&mut server.connect(), target, coding.token());
-    eventually(target, || coding_of(&accepted()) == Some(coding));
+    let is_it = |response: &Response| coding_of(response) == Some(coding) && response.body == sidecar(coding);
+    eventually(target, || is_it(&accepted()));
     accepted()
 }
 
