@@ -28,8 +28,19 @@ pub struct Caller {
     pub peer: Peer,
     /// The address on which it was accepted.
     pub here: Here,
-    /// Whether that was the listener for operators.
-    pub backstage: bool,
+    /// What that listener is for.
+    pub purpose: Purpose,
+}
+
+/// What a listener is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// All that the server serves; the pages for operators too, where these have no listener of their own.
+    Public,
+    /// The pages for operators, and nothing else.
+    Operators,
+    /// Says in the clear that what is asked for is served over TLS, and where.
+    Redirect,
 }
 
 /// Where and when a request came, and what it is called in the log.
@@ -108,7 +119,7 @@ fn admit_to_admin(
     arrival: Arrival,
     client: &Client,
 ) -> Result<(), Reject> {
-    if site.has_backstage && !arrival.caller.backstage {
+    if site.has_backstage && arrival.caller.purpose != Purpose::Operators {
         return Err(Reject::not_found());
     }
     site.access.admit(client, request)
@@ -135,7 +146,7 @@ fn respond<'b>(
 ) -> Result<Answer<'b>, Reject> {
     crate::failpoint!("handler");
     match route {
-        Route::Upload | Route::Uploaded(_) | Route::File if arrival.caller.backstage => {
+        Route::Upload | Route::Uploaded(_) | Route::File if arrival.caller.purpose == Purpose::Operators => {
             Err(Reject::not_found())
         }
         Route::Upload => site.uploads.begin(request, &site.pool),

@@ -22,7 +22,7 @@ use crate::isolate;
 use crate::limits::Admission;
 use crate::net::listener::Bound;
 use crate::net::{Listener, Peer, Transport, sys};
-use crate::pipeline::Caller;
+use crate::pipeline::{Caller, Purpose};
 use crate::site::{Services, Site};
 use crate::telemetry::log::LogWriter;
 use crate::telemetry::{Notes, Recorder};
@@ -55,8 +55,8 @@ pub enum Order {
 pub struct Entrance {
     /// The socket.
     pub bound: Bound,
-    /// Whether it leads to the pages for operators alone.
-    pub backstage: bool,
+    /// What is served there.
+    pub purpose: Purpose,
 }
 
 impl Entrance {
@@ -65,7 +65,7 @@ impl Entrance {
     /// # Errors
     /// `EMFILE` or `ENFILE`.
     pub fn duplicate(&self) -> io::Result<Self> {
-        Ok(Self { bound: self.bound.duplicate()?, backstage: self.backstage })
+        Ok(Self { bound: self.bound.duplicate()?, purpose: self.purpose })
     }
 }
 
@@ -142,9 +142,9 @@ async fn run(
     let (drain, draining) = watch::channel(false);
     let (backlog, backlogs) = watch::channel(settings.server.backlog);
     let mut doors = Vec::new();
-    for Entrance { bound, backstage } in entrances {
+    for Entrance { bound, purpose } in entrances {
         let listener = Listener::attach(bound)?;
-        let inside = Inside { local: Rc::clone(&local), admission: admission.clone(), courtesy, backstage };
+        let inside = Inside { local: Rc::clone(&local), admission: admission.clone(), courtesy, purpose };
         doors.push(Door { listener, inside });
     }
     spawn_local(tick(Rc::clone(&local)));
@@ -225,7 +225,7 @@ struct Inside {
     local: Rc<Local>,
     admission: Admission,
     courtesy: usize,
-    backstage: bool,
+    purpose: Purpose,
 }
 
 impl Door {
@@ -268,7 +268,7 @@ impl Inside {
     }
 
     fn seat(&self, at: &ListenAddr, io: Transport, peer: Peer) {
-        let caller = Caller { peer, here: here(at, &io), backstage: self.backstage };
+        let caller = Caller { peer, here: here(at, &io), purpose: self.purpose };
         let site = self.local.site();
         let guard = &site.guard;
         match self.admission.admit(guard.identity.counted(peer), guard.max_connections) {

@@ -8,7 +8,7 @@ mod support;
 use process::run;
 use support::{Folder, Server};
 
-/// The codes of the contract by status, without that of TLS.
+/// The codes of the contract by status.
 const CODES: &[(u16, &str)] = &[
     (400, "bad_request_line bad_head bad_framing bad_chunk bad_target bad_host host_missing invalid_json"),
     (403, "host_not_allowed traversal admin_forbidden banned unreadable"),
@@ -22,6 +22,7 @@ const CODES: &[(u16, &str)] = &[
     (415, "not_json content_encoding"),
     (416, "range_not_satisfiable"),
     (417, "expectation_failed"),
+    (421, "misdirected"),
     (429, "rate_limited too_many_from_client"),
     (431, "head_too_large too_many_fields"),
     (500, "internal store_error"),

@@ -81,7 +81,8 @@ explanations! {
         "The Host field stands twice, or is no host with an optional port."
         "Send one Host field, without a user name.";
     HostMissing [] "RFC 9112 §3.2"
-        "An HTTP/1.1 request has no Host field."
+        "An HTTP/1.1 request has no Host field, or an HTTP/1.0 request has none where all is redirected to the same \
+         host over TLS."
         "Send a Host field; every client library does.";
     InvalidJson [] "RFC 8259 §2"
         "The body of an upload is not one JSON text in UTF-8, begins with a byte order mark, or is nested deeper than \
@@ -142,6 +143,10 @@ explanations! {
     ExpectationFailed [] "RFC 9110 §15.5.18"
         "The Expect field asks for something other than `100-continue`."
         "Leave the field out.";
+    Misdirected [] "RFC 9110 §15.5.20"
+        "The TLS handshake asked for one server (SNI) and the request names another. A client that reuses a connection \
+         for a second name of the same certificate does so in good faith, which is why it is no event."
+        "Ask again on a connection of its own; browsers do so by themselves.";
     RateLimited ["rate-limit" "limit-loopback" "trusted-proxy"] "RFC 6585 §4"
         "The client asks faster than one client may. Behind a proxy that is not trusted, all its users are one client."
         "Wait as many seconds as Retry-After says, and ask more slowly.";

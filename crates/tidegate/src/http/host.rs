@@ -2,6 +2,9 @@
 //!
 //! A server that answers to any name lends its address to DNS rebinding and cache poisoning; so only names
 //! that the operator gave, loopback names and the literal address of the connection are ours.
+//!
+//! Over TLS a request is also for the very server that its handshake asked for, or it is misdirected (RFC 9110
+//! §15.5.20): what one name's certificate proves says nothing of another.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -9,7 +12,7 @@ use std::net::IpAddr;
 use http1::{Authority, Host, Target};
 
 use super::reject::{Code, Reject};
-use super::request::{HostField, Request, Version};
+use super::request::{HostField, Request, Secured, Version};
 
 /// Names that are ours.
 #[derive(Clone, Debug, Default)]
@@ -34,8 +37,10 @@ pub enum Here {
 /// Bytes of a malformed host that are shown to the operator.
 const SHOWN: usize = 80;
 
-/// The port that `http` implies.
-const DEFAULT_PORT: u16 = 80;
+/// The port that `http` implies (RFC 9110 §4.2.1).
+pub const HTTP_PORT: u16 = 80;
+/// The port that `https` implies (RFC 9110 §4.2.2).
+pub const HTTPS_PORT: u16 = 443;
 
 /// A host that is ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +52,17 @@ pub struct Ours {
 
 /// What was ours last time, so that a client that asks again is known at a glance.
 #[derive(Debug, Default)]
-pub struct LastHost(RefCell<Option<(Vec<u8>, Here, Ours)>>);
+pub struct LastHost(RefCell<Option<Known>>);
+
+/// A host that was ours, and everything on which that hung.
+#[derive(Debug)]
+struct Known {
+    field: Vec<u8>,
+    here: Here,
+    over_tls: bool,
+    server_name: Option<String>,
+    ours: Ours,
+}
 
 impl LastHost {
     /// As [`HostPolicy::judge`] with `policy`, always the same.
@@ -57,19 +72,33 @@ impl LastHost {
     #[inline]
     pub fn judge(&self, policy: &HostPolicy, request: &Request<'_>, here: Here) -> Result<Ours, Reject> {
         // An absolute target names the host itself.
-        let HostField::One(value) = request.host() else { return policy.judge(request, here) };
+        let HostField::One(field) = request.host() else { return policy.judge(request, here) };
         if !request.target.starts_with(b"/") {
             return policy.judge(request, here);
         }
-        if let Some((last, at, ours)) = &*self.0.borrow()
-            && last == value
-            && *at == here
+        if let Some(known) = &*self.0.borrow()
+            && known.is(field, here, request.secured)
         {
-            return Ok(*ours);
+            return Ok(known.ours);
         }
         let ours = policy.judge(request, here)?;
-        *self.0.borrow_mut() = Some((value.to_vec(), here, ours));
+        *self.0.borrow_mut() = Some(Known::of(field, here, request.secured, ours));
         Ok(ours)
+    }
+}
+
+impl Known {
+    fn of(field: &[u8], here: Here, secured: Option<Secured<'_>>, ours: Ours) -> Self {
+        let server_name = secured.and_then(|secured| secured.server_name).map(str::to_owned);
+        Self { field: field.to_vec(), here, over_tls: secured.is_some(), server_name, ours }
+    }
+
+    #[inline]
+    fn is(&self, field: &[u8], here: Here, secured: Option<Secured<'_>>) -> bool {
+        self.field == field
+            && self.here == here
+            && self.over_tls == secured.is_some()
+            && self.server_name.as_deref() == secured.and_then(|secured| secured.server_name)
     }
 }
 
@@ -77,7 +106,8 @@ impl HostPolicy {
     /// Judges the host that `request` names.
     ///
     /// # Errors
-    /// `host_missing`, `bad_host` or `host_not_allowed`.
+    /// `host_missing` or `bad_host` where that is no host at all (RFC 9112 §3.2 requires 400), then `misdirected`, then
+    /// `host_not_allowed`.
     pub fn judge(&self, request: &Request<'_>, here: Here) -> Result<Ours, Reject> {
         let field = match request.host() {
             HostField::One(value) => Some(value),
@@ -95,19 +125,28 @@ impl HostPolicy {
             Some(authority) => Some(parse(authority)?),
             None => field,
         };
-        match named {
-            Some(authority) if !self.admits(&authority, here) => Err(refused(&authority)),
-            named => Ok(Ours { loopback: named.is_some_and(|authority| names_loopback(&authority)) }),
+        let Some(authority) = named else { return Ok(Ours { loopback: false }) };
+        // The handshake tells no port.
+        if let Some(asked) = request.secured.and_then(|secured| secured.server_name)
+            && !is(&authority, asked.strip_suffix('.').unwrap_or(asked))
+        {
+            return Err(misdirected(&authority, asked));
         }
+        if !self.admits(&authority, here, implied_port(request)) {
+            return Err(refused(&authority));
+        }
+        Ok(Ours { loopback: names_loopback(&authority) })
     }
 
-    fn admits(&self, authority: &Authority<'_>, here: Here) -> bool {
+    /// Whether a host is ours; `implied` is the port that it names by naming none.
+    fn admits(&self, authority: &Authority<'_>, here: Here, implied: u16) -> bool {
         if self.any {
             return true;
         }
+        let names_port = |port| authority.port.unwrap_or(implied) == port;
         let port_is_ours = match here {
             Here::Unix => true,
-            Here::Ip(_, port) => names_port(authority, port),
+            Here::Ip(_, port) => names_port(port),
         };
         let by_address = match (authority.host, here) {
             (Host::Name(_) | Host::Other(_), _) => false,
@@ -123,8 +162,7 @@ impl HostPolicy {
         };
         port_is_ours && (by_address || by_name())
             || self.allowed.iter().any(|(name, port)| {
-                is(authority, name)
-                    && port.is_none_or(|port| here == Here::Unix || names_port(authority, port))
+                is(authority, name) && port.is_none_or(|port| here == Here::Unix || names_port(port))
             })
     }
 }
@@ -138,9 +176,9 @@ fn names_loopback(authority: &Authority<'_>) -> bool {
     }
 }
 
-/// Whether the authority names `port`, which it may leave out where the scheme implies it.
-fn names_port(authority: &Authority<'_>, port: u16) -> bool {
-    authority.port.unwrap_or(DEFAULT_PORT) == port
+/// The port that a host without one names: that of the scheme (RFC 9110 §4.2).
+pub fn implied_port(request: &Request<'_>) -> u16 {
+    if request.secured.is_some() { HTTPS_PORT } else { HTTP_PORT }
 }
 
 fn parse(bytes: &[u8]) -> Result<Authority<'_>, Reject> {
@@ -172,13 +210,27 @@ fn is(authority: &Authority<'_>, host: &str) -> bool {
     }
 }
 
-fn refused(authority: &Authority<'_>) -> Reject {
-    let name = match authority.host {
+/// It is no event and no offence: a browser may ask for one name on a connection to another whose certificate
+/// covers both (RFC 9113 §9.1.1), and opens one of its own when told.
+fn misdirected(authority: &Authority<'_>, asked: &str) -> Reject {
+    Reject::new(
+        Code::Misdirected,
+        "This connection was made to another server than the one that the request names.",
+    )
+    .seen(format!("TLS asked for {asked}, the request for {}", shown(authority)))
+}
+
+fn shown(authority: &Authority<'_>) -> String {
+    match authority.host {
         Host::Name(name) => name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase(),
         Host::V4(ip) => ip.to_string(),
         Host::V6(ip) => format!("[{ip}]"),
         Host::Other(text) => text.to_owned(),
-    };
+    }
+}
+
+fn refused(authority: &Authority<'_>) -> Reject {
+    let name = shown(authority);
     let admitting = if matches!(authority.host, Host::Other(_)) { "'*'" } else { &name };
     let port = authority.port.map_or_else(String::new, |port| format!(" with port {port}"));
     Reject::new(Code::HostNotAllowed, "This server does not answer for the host that the request names.")
@@ -193,10 +245,27 @@ mod tests {
     const HERE: Here = Here::Ip(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 7)), 8080);
 
     fn judge(policy: &HostPolicy, head: &str, here: Here) -> Option<Code> {
+        with_request(head, |request| policy.judge(&request, here).err().map(|reject| reject.code))
+    }
+
+    fn with_request<T>(head: &str, check: impl FnOnce(Request<'_>) -> T) -> T {
         let mut storage = FieldStorage::new();
-        let read =
-            Connection::new().read_head(head.as_bytes(), &mut storage, &Limits::default()).unwrap().unwrap();
-        policy.judge(&Request::new(&read, head.as_bytes()), here).err().map(|reject| reject.code)
+        let read = Connection::new().read_head(head.as_bytes(), &mut storage, &Limits::default());
+        check(Request::new(&read.unwrap().unwrap(), head.as_bytes()))
+    }
+
+    /// The verdict over TLS, of which the handshake asked for `asked`; once fresh, and twice by `last`.
+    fn over_tls(policy: &HostPolicy, last: &LastHost, asked: Option<&str>, head: &str) -> Option<Code> {
+        let secured = Some(Secured { server_name: asked });
+        with_request(head, |request| {
+            let request = request.over(secured);
+            let code = |verdict: Result<Ours, Reject>| verdict.err().map(|reject| reject.code);
+            let verdict = code(policy.judge(&request, HERE));
+            for _ in 0..2 {
+                assert_eq!(code(last.judge(policy, &request, HERE)), verdict, "{head}");
+            }
+            verdict
+        })
     }
 
     fn host(policy: &HostPolicy, host: &str, here: Here) -> Option<Code> {
@@ -240,12 +309,7 @@ mod tests {
     fn host_1_what_was_ours_last_time_is_no_pass_for_anything_else() {
         let (policy, last) = (HostPolicy::default(), LastHost::default());
         let judge = |head: &str, here: Here| {
-            let mut storage = FieldStorage::new();
-            let head_read = Connection::new().read_head(head.as_bytes(), &mut storage, &Limits::default());
-            let head_read = head_read.unwrap().unwrap();
-            last.judge(&policy, &Request::new(&head_read, head.as_bytes()), here)
-                .err()
-                .map(|reject| reject.code)
+            with_request(head, |request| last.judge(&policy, &request, here).err().map(|reject| reject.code))
         };
         for _ in 0..2 {
             assert_eq!(judge("GET / HTTP/1.1\r\nHost: 10.0.0.7:8080\r\n\r\n", HERE), None);
@@ -260,6 +324,70 @@ mod tests {
                 assert_eq!(judge(head, here), Some(code), "{head}");
             }
         }
+    }
+
+    #[test]
+    fn row_g4_over_tls_the_host_is_the_server_that_the_handshake_asked_for() {
+        let allowed = vec![("a.example".into(), None), ("b.example".into(), None)];
+        let (policy, last) = (HostPolicy { allowed, ..HostPolicy::default() }, LastHost::default());
+        let verdict = |asked, host: &str| {
+            over_tls(&policy, &last, asked, &format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"))
+        };
+        for host in ["a.example", "A.Example.", "a.example:443", "a.example:9"] {
+            assert_eq!(verdict(Some("a.example"), host), None, "{host}");
+            assert_eq!(verdict(Some("a.example."), host), None, "{host}, and a dot in the handshake");
+        }
+        for host in
+            ["b.example", "10.0.0.7:8080", "localhost:8080", "evil.example", "a.example..", "xa.example"]
+        {
+            assert_eq!(verdict(Some("a.example"), host), Some(Code::Misdirected), "{host}");
+        }
+        // Who knows but an address asks for no name.
+        assert_eq!([verdict(None, "b.example"), verdict(None, "10.0.0.7:8080")], [None; 2]);
+        assert_eq!(verdict(None, "evil.example"), Some(Code::HostNotAllowed));
+        assert_eq!(verdict(Some("evil.example"), "evil.example"), Some(Code::HostNotAllowed));
+    }
+
+    #[test]
+    fn row_g4_what_is_no_host_is_malformed_before_it_is_misdirected() {
+        let (policy, last) = (HostPolicy { any: true, ..HostPolicy::default() }, LastHost::default());
+        let verdict = |head: &str| over_tls(&policy, &last, Some("a.example"), head);
+        let twice = "GET / HTTP/1.1\r\nHost: a.example\r\nHost: b.example\r\n\r\n";
+        assert_eq!(verdict(twice), Some(Code::BadHost));
+        assert_eq!(verdict("GET / HTTP/1.1\r\nHost: a b\r\n\r\n"), Some(Code::BadHost));
+        assert_eq!(verdict("GET / HTTP/1.1\r\n\r\n"), Some(Code::HostMissing));
+        assert_eq!(verdict("GET / HTTP/1.0\r\n\r\n"), None, "it names nothing else");
+        let absolute = |host: &str| format!("GET https://{host}/ HTTP/1.1\r\nHost: a.example\r\n\r\n");
+        assert_eq!(verdict(&absolute("a.example")), None);
+        assert_eq!(verdict(&absolute("b.example")), Some(Code::Misdirected));
+    }
+
+    #[test]
+    fn row_g4_what_was_ours_on_one_connection_is_no_pass_on_another() {
+        let (policy, last) = (HostPolicy { any: true, ..HostPolicy::default() }, LastHost::default());
+        let head = "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
+        let verdict = |asked| over_tls(&policy, &last, asked, head);
+        for _ in 0..2 {
+            assert_eq!(verdict(Some("a.example")), None);
+            assert_eq!(verdict(Some("b.example")), Some(Code::Misdirected));
+            assert_eq!(verdict(None), None);
+            let plain = with_request(head, |request| last.judge(&policy, &request, HERE).is_ok());
+            assert!(plain, "in the clear nothing was asked for");
+        }
+    }
+
+    #[test]
+    fn host_1_over_tls_the_port_that_may_be_left_out_is_443() {
+        let policy = HostPolicy::default();
+        let verdict = |host: &str, port, secured| {
+            let here = Here::Ip(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port);
+            with_request(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"), |request| {
+                policy.judge(&request.over(secured), here).is_ok()
+            })
+        };
+        let tls = Some(Secured { server_name: None });
+        assert!(verdict("localhost", 443, tls) && verdict("localhost:443", 443, tls));
+        assert!(!verdict("localhost", 80, tls) && !verdict("localhost", 443, None));
     }
 
     #[test]

@@ -151,6 +151,7 @@ codes! {
     ContentEncoding "content_encoding" 415 Refused false None, "Encoded bodies are not taken here";
     RangeNotSatisfiable "range_not_satisfiable" 416 NotServed false None, "The range lies outside the file";
     ExpectationFailed "expectation_failed" 417 Refused false None, "The expectation is not known";
+    Misdirected "misdirected" 421 Refused false None, "This connection is for another server";
     RateLimited "rate_limited" 429 Refused false Some(Rate), "Too many requests";
     TooManyFromClient "too_many_from_client" 429 Refused true Some(Connections), "Too many connections from one client";
     HeadTooLarge "head_too_large" 431 Refused true Some(Malformed), "The head is too large";

@@ -10,6 +10,7 @@ use crate::config::{ListenAddr, Settings};
 use crate::net::handover::Sockets;
 use crate::net::inherited::{self, Inherited};
 use crate::net::listener::{self, Bound, SocketFiles};
+use crate::pipeline::Purpose;
 use crate::worker::Entrance;
 
 /// The listening sockets.
@@ -45,9 +46,10 @@ impl Listeners {
         // A service manager's sockets stand for the default address, but not for one that somebody asked for.
         let by_default = server.listens_by_default() && !stock.lent.is_empty();
         let mut entrances = Vec::new();
-        let public = server.listen.iter().filter(|_| !by_default).map(|addr| (addr, false));
-        for (addr, backstage) in settings.admin.listen.iter().map(|addr| (addr, true)).chain(public) {
-            entrances.push(stock.entrances(addr, backstage)?);
+        let public = server.listen.iter().filter(|_| !by_default).map(|addr| (addr, Purpose::Public));
+        let operators = settings.admin.listen.iter().map(|addr| (addr, Purpose::Operators));
+        for (addr, purpose) in operators.chain(public) {
+            entrances.push(stock.entrances(addr, purpose)?);
         }
         let control = server.control.as_ref().map(|path| stock.control(path)).transpose()?;
         entrances.extend(stock.rest()?);
@@ -59,8 +61,10 @@ impl Listeners {
     /// Where clients find the server, and where operators do if that is elsewhere; with the real ports.
     pub(super) fn places(&self) -> (Vec<ListenAddr>, Option<ListenAddr>) {
         let firsts = || self.entrances.iter().filter_map(|all| all.first());
-        let public = firsts().filter(|first| !first.backstage).map(|first| first.bound.at.clone());
-        (public.collect(), firsts().find(|first| first.backstage).map(|first| first.bound.at.clone()))
+        let of = |purpose| {
+            firsts().filter(move |first| first.purpose == purpose).map(|first| first.bound.at.clone())
+        };
+        (of(Purpose::Public).collect(), of(Purpose::Operators).next())
     }
 
     /// Duplicates of all, for a successor, where one could ask for them.
@@ -107,11 +111,11 @@ struct Stock {
 
 impl Stock {
     /// The sockets for `addr`.
-    fn entrances(&mut self, addr: &ListenAddr, backstage: bool) -> Result<Vec<Entrance>, StartError> {
+    fn entrances(&mut self, addr: &ListenAddr, purpose: Purpose) -> Result<Vec<Entrance>, StartError> {
         let lent = take(&mut self.lent, addr);
         if !lent.is_empty() {
             let bound = adopt(lent, true).map_err(|error| refused(addr, error))?;
-            return Ok(entrances(bound, backstage));
+            return Ok(entrances(bound, purpose));
         }
         let handed = take(&mut self.handed, addr);
         let bound = if handed.is_empty() {
@@ -120,7 +124,7 @@ impl Stock {
             self.files.remember_handed(addr);
             adopt(handed, false)
         };
-        Ok(entrances(bound.map_err(|error| refused(addr, error))?, backstage))
+        Ok(entrances(bound.map_err(|error| refused(addr, error))?, purpose))
     }
 
     /// The socket at `path` for the operator's commands.
@@ -144,7 +148,7 @@ impl Stock {
         let mut rest = Vec::new();
         while let Some(first) = self.lent.first() {
             let at = first.at.clone();
-            rest.push(self.entrances(&at, false)?);
+            rest.push(self.entrances(&at, Purpose::Public)?);
         }
         Ok(rest)
     }
@@ -163,8 +167,8 @@ fn adopt(sockets: Vec<Inherited>, lent: bool) -> io::Result<Vec<Bound>> {
     sockets.into_iter().map(|socket| socket.adopt(lent)).collect()
 }
 
-fn entrances(bound: Vec<Bound>, backstage: bool) -> Vec<Entrance> {
-    bound.into_iter().map(|bound| Entrance { bound, backstage }).collect()
+fn entrances(bound: Vec<Bound>, purpose: Purpose) -> Vec<Entrance> {
+    bound.into_iter().map(|bound| Entrance { bound, purpose }).collect()
 }
 
 fn refused(addr: &ListenAddr, error: io::Error) -> StartError {
