@@ -274,8 +274,7 @@ impl Inside {
         match self.admission.admit(guard.identity.counted(peer), guard.max_connections) {
             Ok(permit) => {
                 crate::failpoint!("accept");
-                let mut connection = Connection::new(io, caller, Some(permit), &self.local);
-                spawn_local(async move { connection.serve().await });
+                spawn_local(Connection::new(io, caller, Some(permit), &self.local).serve());
             }
             Err(refused) if self.local.turned_away.get() < self.courtesy => {
                 let telling = Telling::begin(&self.local);

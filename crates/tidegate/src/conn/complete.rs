@@ -14,7 +14,7 @@ use crate::pipeline::{self, Arrival};
 use crate::site::Site;
 
 /// What the log says of a client that left before there was an answer: nginx's number for that.
-const CLIENT_GONE: u16 = 499;
+pub(super) const CLIENT_GONE: u16 = 499;
 
 /// A request whose answer is not at hand.
 pub(super) struct Pending<'b> {

@@ -12,8 +12,9 @@ use http1::{Answer, AnswerBody, Framing, Sent};
 
 use super::buffer::Buffer;
 use super::deadline::{FIRST_BYTE, LAST_CALL, Slot};
+use super::h2;
 use super::local::Local;
-use crate::clock::{Millis, unix_of};
+use crate::clock::Millis;
 use crate::exchange::Exchange;
 use crate::http::host::Here;
 use crate::http::{Body, Reject, Response, problem};
@@ -100,6 +101,12 @@ impl Connection {
             client_closes: false,
             now,
         }
+    }
+
+    /// The same connection for the HTTP/2 driver, with what was received of it.
+    pub(super) fn into_http2(self, first: Buffer) -> h2::Entry {
+        let Self { io, local, slot, permit, caller, .. } = self;
+        h2::Entry { io, first, caller, security: h2::Security::default(), permit, slot, local }
     }
 
     /// Waits for bytes from the peer.
@@ -203,15 +210,7 @@ impl Connection {
 
     /// Writes down how an exchange ended, which is now.
     pub(super) fn record(&mut self, exchange: &Exchange<'_>) {
-        crate::failpoint!("record");
-        let ended = Instant::now();
         // From here on the connection is idle, however long the answer took.
-        self.now = self.local.clock.at(ended);
-        self.local.recorder.record(exchange, ended, self.now);
-        if exchange.refusal.is_some() {
-            let wall = self.local.recorder.wall_time(ended);
-            let seen = self.local.site().guard.witness(exchange, self.now, unix_of(wall));
-            self.local.recorder.suspect(exchange, &seen, wall, self.now);
-        }
+        self.now = self.local.record(exchange);
     }
 }

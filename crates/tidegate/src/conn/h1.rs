@@ -21,6 +21,7 @@ use tokio::task::coop::consume_budget;
 use super::buffer::Buffer;
 use super::complete::Pending;
 use super::connection::{Connection, Fill, Gone};
+use super::h2::{self, Preface};
 use super::linger;
 use crate::exchange::Exchange;
 use crate::http::reject::Extra;
@@ -38,6 +39,14 @@ const HIGH_WATER: usize = 64 * 1024;
 /// What a new connection may send before anything is acknowledged, with room to spare: ten segments (RFC 6928 §2), of
 /// which none is smaller than 536 bytes.
 const INITIAL_WINDOW: usize = 5 * 1024;
+
+/// How a conversation ends.
+enum End {
+    /// The last answer is encoded; this was received behind its request.
+    Answered(Buffer),
+    /// It was none of HTTP/1: it begins with the preface of HTTP/2, and goes on there.
+    Http2(Buffer),
+}
 
 /// What came of looking at the bytes received.
 enum Step<'b> {
@@ -63,27 +72,28 @@ enum Turn {
 
 impl Connection {
     /// Serves requests until either side has enough, then closes.
-    pub async fn serve(&mut self) {
+    pub async fn serve(mut self) {
         let end = {
             let mut conversation = pin!(self.converse());
             poll_fn(|cx| isolate::poll(conversation.as_mut(), cx)).await
         };
         match end {
-            Ok(Ok(rest)) => self.goodbye(rest).await,
+            Ok(Ok(End::Answered(rest))) => self.goodbye(rest).await,
+            Ok(Ok(End::Http2(first))) => Box::pin(h2::serve(self.into_http2(first))).await,
             Ok(Err(Gone)) => {}
             Err(Panicked) => self.apologise().await,
         }
     }
 
-    /// Serves requests; returns what was received and not consumed when the last answer is encoded.
-    async fn converse(&mut self) -> Result<Buffer, Gone> {
+    /// Serves requests.
+    async fn converse(&mut self) -> Result<End, Gone> {
         let mut input = Buffer::default();
         loop {
             match self.fill(&mut input).await {
                 Fill::Bytes => {}
                 Fill::Late if !input.is_blank() => {
                     self.refuse_late(input.unread());
-                    return Ok(input);
+                    return Ok(End::Answered(input));
                 }
                 Fill::Late | Fill::Leave => {
                     self.leave().await;
@@ -92,6 +102,16 @@ impl Connection {
                 Fill::End => return Err(Gone),
             }
             let site = self.local.site();
+            if !self.served_any() {
+                match h2::preface(input.unread()) {
+                    Preface::Whole => return Ok(End::Http2(input)),
+                    Preface::Begun => {
+                        self.await_head(&site, &mut input);
+                        continue;
+                    }
+                    Preface::Other => {}
+                }
+            }
             loop {
                 let turn = match self.step(&site, &input) {
                     Step::Hungry => break,
@@ -105,10 +125,10 @@ impl Connection {
                 match turn {
                     Turn::Consumed(count) => input.consume(count),
                     Turn::Tail(tail, Next::Head) => self.replace(&mut input, tail),
-                    Turn::Tail(tail, _) => return Ok(tail),
+                    Turn::Tail(tail, _) => return Ok(End::Answered(tail)),
                     Turn::Last(count) => {
                         input.consume(count);
-                        return Ok(input);
+                        return Ok(End::Answered(input));
                     }
                 }
                 if self.out.len() >= HIGH_WATER || self.attached.is_some() {

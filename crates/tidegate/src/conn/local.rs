@@ -2,10 +2,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Instant;
 
 use super::buffer::Buffers;
 use super::deadline::Deadlines;
-use crate::clock::Clock;
+use crate::clock::{Clock, Millis, unix_of};
+use crate::exchange::Exchange;
 use crate::random::Ids;
 use crate::site::Site;
 use crate::telemetry::Recorder;
@@ -61,6 +63,20 @@ impl Local {
     #[inline]
     pub fn room(&self) -> usize {
         self.room.get()
+    }
+
+    /// Writes down how `exchange` ended, which is now, and returns that moment.
+    pub fn record(&self, exchange: &Exchange<'_>) -> Millis {
+        crate::failpoint!("record");
+        let ended = Instant::now();
+        let now = self.clock.at(ended);
+        self.recorder.record(exchange, ended, now);
+        if exchange.refusal.is_some() {
+            let wall = self.recorder.wall_time(ended);
+            let seen = self.site().guard.witness(exchange, now, unix_of(wall));
+            self.recorder.suspect(exchange, &seen, wall, now);
+        }
+        now
     }
 
     /// From now on idle connections close, and busy ones after their answer.

@@ -1,7 +1,7 @@
 //! Connections: the driver of each protocol version, its deadlines, and what every connection of a worker
 //! shares.
 //!
-//! `connection` the state of one · `h1` the HTTP/1 driver, one linear loop · `complete` answers that take more than a
+//! `connection` the state of one · `h1` the HTTP/1 driver, one linear loop · `h2` HTTP/2 · `complete` answers that take more than a
 //! look · `receive` bodies in · `send` bytes, `send_file` files and `send_live` what never ends out · `linger` the
 //! polite close · `deadline` when to give up · `buffer` memory that idle connections do not hold · `local` what one
 //! worker's connections share.
@@ -11,6 +11,7 @@ mod complete;
 pub mod connection;
 pub mod deadline;
 pub mod h1;
+pub mod h2;
 mod linger;
 pub mod local;
 mod receive;

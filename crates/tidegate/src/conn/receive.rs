@@ -67,7 +67,7 @@ pub(super) async fn body(
 
 /// Room for `more` bytes, growing by doubling, but never beyond `most`: no more is reserved of the body memory, and
 /// what is announced counts for nothing until it arrives.
-fn make_room(body: &mut Vec<u8>, more: usize, most: u64) {
+pub(super) fn make_room(body: &mut Vec<u8>, more: usize, most: u64) {
     let needed = body.len().saturating_add(more);
     if needed > body.capacity() {
         let doubled = body.capacity().saturating_mul(2).max(FIRST_PIECE);
@@ -76,14 +76,14 @@ fn make_room(body: &mut Vec<u8>, more: usize, most: u64) {
     }
 }
 
-fn late(received: usize) -> Reject {
+pub(super) fn late(received: usize) -> Reject {
     Reject::new(Code::SlowBody, "The body arrives too slowly.")
         .seen(format!("{received} bytes of a body in time"))
 }
 
 /// The client stopped sending in the middle of its body; it may still be listening. Uploads are broken off every
 /// day, so this is no alarm.
-fn cut_short(length: BodyLength, received: usize) -> Reject {
+pub(super) fn cut_short(length: BodyLength, received: usize) -> Reject {
     let code = if length == BodyLength::Chunked { Code::BadChunk } else { Code::BadFraming };
     Reject::new(code, "The body ended before its announced end.")
         .seen(format!("the client stopped after {received} bytes of the body"))

@@ -31,6 +31,7 @@ use super::send::Watch;
 use crate::disk::{self, Descriptor, Sealed, WouldBlock};
 use crate::http::response::{OpenFile, Parts};
 use crate::net::{Transport, sys};
+use crate::pool::Pool;
 use crate::site::Site;
 
 /// So much may be unacknowledged when the last piece is let go.
@@ -314,24 +315,45 @@ impl<'a> Transfer<'a> {
         Err(cut(&self.connection.io))
     }
 
-    /// Lets a pool thread read `part`; waits for a place in the pool as long as it takes.
-    async fn ask_pool<T: Send + 'static>(
-        &mut self,
-        read: fn(&Descriptor, Range<u64>) -> rustix::io::Result<T>,
-        part: Range<u64>,
-    ) -> Result<T, Gone> {
-        let read = loop {
-            let (fd, part) = (Arc::clone(&self.file.fd), part.clone());
-            match self.site.pool.run("reading a file", move || read(&fd, part)) {
-                Ok(pending) => break pending.await,
-                Err(_) if self.connection.io.has_failed() => return Err(Gone),
-                Err(_) => tokio::time::sleep(POOL_RETRY).await,
-            }
-        };
+    /// Lets a pool thread read `part`.
+    async fn ask_pool<T: Send + 'static>(&mut self, read: Read<T>, part: Range<u64>) -> Result<T, Gone> {
+        let io = &self.connection.io;
+        let read = by_pool(&self.site.pool, &self.file.fd, part, read, || io.has_failed()).await;
         self.watch.forgive();
         match read {
-            Ok(Ok(read)) => Ok(read),
-            _ => Err(cut(&self.connection.io)),
+            Some(read) => Ok(read),
+            None => Err(cut(&self.connection.io)),
+        }
+    }
+}
+
+/// What a pool thread does with a part of a file.
+type Read<T> = fn(&Descriptor, Range<u64>) -> rustix::io::Result<T>;
+
+/// Lets a pool thread read the piece `part` of a file; `None` where it cannot be had, or is not wanted any more.
+pub(super) async fn read_by_pool(
+    pool: &Pool,
+    fd: &Arc<Descriptor>,
+    part: Range<u64>,
+    unwanted: impl Fn() -> bool,
+) -> Option<Vec<u8>> {
+    by_pool(pool, fd, part, read_piece, unwanted).await
+}
+
+/// Lets a pool thread do `read`, and waits for a place in the pool as long as it takes.
+async fn by_pool<T: Send + 'static>(
+    pool: &Pool,
+    fd: &Arc<Descriptor>,
+    part: Range<u64>,
+    read: Read<T>,
+    unwanted: impl Fn() -> bool,
+) -> Option<T> {
+    loop {
+        let (fd, part) = (Arc::clone(fd), part.clone());
+        match pool.run("reading a file", move || read(&fd, part)) {
+            Ok(pending) => return pending.await.ok()?.ok(),
+            Err(_) if unwanted() => return None,
+            Err(_) => tokio::time::sleep(POOL_RETRY).await,
         }
     }
 }

@@ -20,7 +20,7 @@ const BEHIND: u64 = 64 * 1024;
 /// A client that is behind and takes nothing for so long is dropped.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often a stream in which nothing happens looks whether the server drains.
-const LOOK: Duration = Duration::from_millis(500);
+pub(super) const LOOK: Duration = Duration::from_millis(500);
 
 /// Sends `live` behind its head; returns the bytes of payload handed to the socket.
 pub(super) async fn pieces(

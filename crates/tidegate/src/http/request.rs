@@ -216,8 +216,19 @@ impl<'b> Request<'b> {
 
     /// The request of an HTTP/2 stream, whose fields are written as lines in `head`, behind a request line. It has no
     /// length in its framing: `body` tells what was announced.
-    pub fn of_stream(method: &'b str, target: &'b [u8], head: &'b [u8], body: BodyLength) -> Self {
-        Self { version: Version::Http2, body, ..Self::of_lines(method, target, head, fields_of(head)) }
+    pub fn of_stream(
+        method: &'b str,
+        target: &'b [u8],
+        head: &'b [u8],
+        body: BodyLength,
+        expect: Expect,
+    ) -> Self {
+        Self {
+            version: Version::Http2,
+            body,
+            expect,
+            ..Self::of_lines(method, target, head, fields_of(head))
+        }
     }
 
     /// The same request, on a connection of which TLS says this.

@@ -1,0 +1,229 @@
+//! How much of what is no request or answer a client may send, and how often it may make us undo one (ATTACKS F1 to F5).
+//!
+//! HTTP/2 has frames that cost their receiver more than their sender: resets of streams just opened (CVE-2023-44487),
+//! mistakes for which the server must reset them (CVE-2025-8671), PING and SETTINGS that want a reply (CVE-2019-9512,
+//! -9515), PRIORITY, WINDOW_UPDATE and empty DATA that only want to be read (CVE-2019-9511, -9518), header blocks that
+//! never end (CVE-2024-27316). Honest clients send few of them, and in proportion to what they ask and get. So each
+//! connection has a purse that requests and payload fill, and that time fills slowly; whoever empties it is cut off. Time
+//! is an argument.
+
+use super::frames::{Frame, Frames, Kind, PREFACE, Seen};
+use crate::clock::Millis;
+
+/// Frames without payload that a client may send before it has earned any. A browser sends less than 20.
+const PURSE_FIRST: u32 = 1_000;
+/// The fullest purse. What is left after a long download does not pay for a long flood.
+const PURSE_MOST: u32 = 10_000;
+/// Earned by a request: its WINDOW_UPDATE and RST_STREAM frames, and some more.
+const PER_REQUEST: u32 = 8;
+/// Bytes of payload, either way, that earn a frame. Who takes a frame of 16 KiB sends two WINDOW_UPDATEs for it.
+const BYTES_A_FRAME: u32 = 512;
+/// Earned by waiting, in frames a second: PINGs that keep a connection alive, and measure it.
+const PER_SECOND: u64 = 100;
+
+/// Streams that a client may reset before they are answered, beyond those that were answered and the seconds that passed.
+const RESETS: u32 = 200;
+/// Streams that the server had to reset for a mistake of the client, likewise.
+const MISTAKES: u32 = 200;
+/// CONTINUATION frames of one header block. The list may have 32 KiB, which fit into two.
+const CONTINUATIONS: u32 = 8;
+/// Bytes of one header block as it is sent: four times the most that it may decode to.
+const BLOCK: u32 = 4 * 32 * 1024;
+
+/// RFC 9113 §7; `h2` uses it for streams that it has no more use for, which is nobody's mistake.
+const NO_ERROR: u32 = 0;
+const CANCEL: u32 = 8;
+
+/// Why a client is cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flood {
+    /// It opens streams and resets them.
+    Resets,
+    /// It makes the server reset streams.
+    Mistakes,
+    /// It sends frames that carry nothing.
+    Idle,
+    /// A header block does not end.
+    Block,
+}
+
+impl Flood {
+    /// For the operator.
+    pub(super) const fn text(self) -> &'static str {
+        match self {
+            Self::Resets => "HTTP/2: streams are opened and reset, again and again (rapid reset)",
+            Self::Mistakes => "HTTP/2: streams are broken so that the server must reset them (MadeYouReset)",
+            Self::Idle => {
+                "HTTP/2: a flood of frames that carry nothing (PING, SETTINGS, WINDOW_UPDATE, empty DATA …)"
+            }
+            Self::Block => "HTTP/2: a header block that does not end (CONTINUATION flood)",
+        }
+    }
+}
+
+/// What one client did on one connection.
+#[derive(Debug)]
+pub(super) struct Patience {
+    received: Frames,
+    sent: Frames,
+    account: Account,
+}
+
+#[derive(Debug)]
+struct Account {
+    purse: u32,
+    /// Bytes of payload that have not earned a frame yet.
+    change: u32,
+    resets: u32,
+    mistakes: u32,
+    /// CONTINUATION frames and bytes of the header block that is not at its end.
+    block: Option<(u32, u32)>,
+    /// Until when time has been paid out.
+    paid: Millis,
+    verdict: Option<Flood>,
+    /// Streams that the server reset for a mistake, and nobody has been told of.
+    untold: u32,
+}
+
+impl Patience {
+    pub(super) fn new(now: Millis) -> Self {
+        Self {
+            received: Frames::after(PREFACE.len()),
+            sent: Frames::after(0),
+            account: Account {
+                purse: PURSE_FIRST,
+                change: 0,
+                resets: 0,
+                mistakes: 0,
+                block: None,
+                paid: now,
+                verdict: None,
+                untold: 0,
+            },
+        }
+    }
+
+    /// The client sent `bytes`.
+    pub(super) fn receive(&mut self, bytes: &[u8], now: Millis) {
+        let Self { received, account, .. } = self;
+        account.pay_time(now);
+        received.pass(bytes, |seen| {
+            if let Seen::Frame(frame) = seen {
+                account.receive(frame);
+            }
+        });
+    }
+
+    /// The client was sent `bytes`.
+    pub(super) fn send(&mut self, bytes: &[u8]) {
+        let Self { sent, account, .. } = self;
+        sent.pass(bytes, |seen| account.send(seen));
+    }
+
+    /// Whether it is to be cut off, and why.
+    pub(super) const fn verdict(&self) -> Option<Flood> {
+        self.account.verdict
+    }
+
+    /// Whether a header block has begun and not ended.
+    pub(super) const fn in_block(&self) -> bool {
+        self.account.block.is_some()
+    }
+
+    /// How many streams the server had to reset for a mistake since this was last asked.
+    pub(super) const fn take_mistakes(&mut self) -> u32 {
+        std::mem::replace(&mut self.account.untold, 0)
+    }
+}
+
+impl Account {
+    fn receive(&mut self, frame: Frame) {
+        match frame.kind {
+            Kind::Data if frame.length > 0 => self.carry(frame.length),
+            // The end of a body, of which each stream has one.
+            Kind::Data if frame.has(Frame::END_STREAM) => {}
+            Kind::Headers => {
+                self.earn(PER_REQUEST);
+                self.block = (!frame.has(Frame::END_HEADERS)).then_some((0, frame.length));
+            }
+            Kind::Continuation => self.go_on(frame),
+            Kind::RstStream => {
+                self.resets += 1;
+                self.spend();
+                if self.resets > RESETS {
+                    self.condemn(Flood::Resets);
+                }
+            }
+            _ => self.spend(),
+        }
+        if let Some((count, bytes)) = self.block
+            && (count > CONTINUATIONS || bytes > BLOCK)
+        {
+            self.condemn(Flood::Block);
+        }
+    }
+
+    fn send(&mut self, seen: Seen) {
+        match seen {
+            Seen::Frame(frame) => {
+                if frame.kind == Kind::Data {
+                    self.carry(frame.length);
+                }
+                if matches!(frame.kind, Kind::Data | Kind::Headers) && frame.has(Frame::END_STREAM) {
+                    self.resets = self.resets.saturating_sub(1);
+                }
+            }
+            Seen::Code(NO_ERROR | CANCEL) => {}
+            Seen::Code(_) => {
+                self.mistakes += 1;
+                self.untold += 1;
+                if self.mistakes > MISTAKES {
+                    self.condemn(Flood::Mistakes);
+                }
+            }
+        }
+    }
+
+    fn go_on(&mut self, frame: Frame) {
+        self.spend();
+        let (count, bytes) = self.block.unwrap_or_default();
+        let ends = frame.has(Frame::END_HEADERS);
+        self.block = (!ends).then_some((count + 1, bytes.saturating_add(frame.length)));
+    }
+
+    fn carry(&mut self, bytes: u32) {
+        let change = self.change.saturating_add(bytes);
+        self.change = change % BYTES_A_FRAME;
+        self.earn(change / BYTES_A_FRAME);
+    }
+
+    fn earn(&mut self, frames: u32) {
+        self.purse = self.purse.saturating_add(frames).min(PURSE_MOST);
+    }
+
+    fn spend(&mut self) {
+        match self.purse.checked_sub(1) {
+            Some(left) => self.purse = left,
+            None => self.condemn(Flood::Idle),
+        }
+    }
+
+    /// Time earns frames, and forgives a reset and a mistake each second.
+    fn pay_time(&mut self, now: Millis) {
+        let passed = now.0.saturating_sub(self.paid.0);
+        let frames = passed.saturating_mul(PER_SECOND) / 1000;
+        if frames == 0 {
+            return;
+        }
+        let seconds = now.0 / 1000 - self.paid.0 / 1000;
+        let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+        self.earn(u32::try_from(frames).unwrap_or(u32::MAX));
+        self.resets = self.resets.saturating_sub(seconds);
+        self.mistakes = self.mistakes.saturating_sub(seconds);
+        self.paid = now;
+    }
+
+    fn condemn(&mut self, flood: Flood) {
+        self.verdict.get_or_insert(flood);
+    }
+}

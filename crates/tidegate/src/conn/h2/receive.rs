@@ -1,0 +1,72 @@
+//! The body of an HTTP/2 request on its way in, whole, under the pace that SPEC LOAD-5 asks of the client. What waits to
+//! be read is bounded by the windows (`super::settings`).
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use h2::RecvStream;
+use http1::BodyLength;
+
+use super::shared::Shared;
+use crate::conn::deadline::body_deadline;
+use crate::conn::receive::{cut_short, late, make_room};
+use crate::handlers::upload;
+use crate::http::Reject;
+
+/// Why a body did not come to its end.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// It is refused.
+    Refuse(Reject),
+    /// Nobody is there to tell.
+    Gone,
+}
+
+/// What came next.
+enum Next {
+    Piece(Bytes),
+    End,
+    Late,
+    Broken(h2::Error),
+}
+
+/// Reads a body of at most `limit` bytes. Trailers are dropped with what else nobody reads.
+pub(super) async fn body(
+    shared: &Rc<Shared>,
+    stream: &mut RecvStream,
+    length: BodyLength,
+    limit: u64,
+) -> Result<Vec<u8>, Stop> {
+    let most = if let BodyLength::Exact(length) = length { length.min(limit) } else { limit };
+    let (mut body, slot) = (Vec::new(), shared.local.deadlines.slot());
+    let started = shared.local.clock.now();
+    loop {
+        crate::failpoint!("body");
+        slot.set(body_deadline(started, body.len() as u64));
+        let next = poll_fn(|cx| match stream.poll_data(cx) {
+            Poll::Ready(Some(Ok(piece))) => Poll::Ready(Next::Piece(piece)),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Next::Broken(error)),
+            Poll::Ready(None) => Poll::Ready(Next::End),
+            Poll::Pending if slot.is_over(cx) => Poll::Ready(Next::Late),
+            Poll::Pending => Poll::Pending,
+        });
+        match next.await {
+            Next::Piece(piece) => {
+                if body.len() as u64 + piece.len() as u64 > limit {
+                    return Err(Stop::Refuse(upload::too_large(limit)));
+                }
+                make_room(&mut body, piece.len(), most);
+                body.extend_from_slice(&piece);
+                // It has left the window: as much may follow.
+                let _ = stream.flow_control().release_capacity(piece.len());
+            }
+            Next::End => return Ok(body),
+            Next::Late => return Err(Stop::Refuse(late(body.len()))),
+            // The connection ended, or the client gave the stream up.
+            Next::Broken(error) if error.is_io() || error.is_remote() => return Err(Stop::Gone),
+            Next::Broken(_) => return Err(Stop::Refuse(cut_short(length, body.len()))),
+        }
+    }
+}

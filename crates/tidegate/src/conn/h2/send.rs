@@ -1,0 +1,238 @@
+//! Answers on their way out of an HTTP/2 stream: what is in memory goes to the `h2` crate at once, by reference; a file
+//! only in pieces for which the client's windows have room, so that a client that opens none costs no memory.
+
+use std::future::poll_fn;
+use std::ops::Range;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+
+use h2::{Reason, SendStream};
+
+use super::answer;
+use super::payload::{Bytes, Payload};
+use super::shared::Shared;
+use super::stream::{Stream, wants_head_alone};
+use crate::conn::deadline::{Slot, WritePace};
+use crate::conn::send_file::read_by_pool;
+use crate::disk::{self, Sealed, WouldBlock};
+use crate::exchange::Exchange;
+use crate::http::response::{OpenFile, Parts};
+use crate::http::{Body, Request, Response, problem};
+use crate::pipeline;
+use crate::site::Site;
+
+/// The largest piece of a file that is read at once: four frames of the usual size.
+const PIECE: usize = 64 * 1024;
+
+/// The client takes no more, or what was promised cannot be kept: the stream is over.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gone;
+
+/// 100 (Continue): the body is wanted.
+pub(super) fn go_on(stream: &mut Stream) {
+    let _ = stream.respond.send_informational(answer::head(100, &[], None));
+}
+
+/// Sends `response` to `request`, and notes in `exchange` what went out.
+pub(super) async fn response(
+    shared: &Rc<Shared>,
+    site: &Rc<Site>,
+    request: &Request<'_>,
+    response: &Response,
+    stream: &mut Stream,
+    exchange: &mut Exchange<'_>,
+) {
+    if wants_head_alone(request) || response.body.bytes().is_some() {
+        let _ = whole(shared, site, response, stream, exchange);
+        return;
+    }
+    exchange.answered(response);
+    let Ok(sender) = stream.respond.send_response(head_of(shared, site, response, exchange), false) else {
+        return;
+    };
+    let slot = shared.local.deadlines.slot();
+    let mut sender = Sender { shared, site, stream: sender, slot, pace: None, sent: 0 };
+    let sent = match &response.body {
+        Body::Sealed(bytes) => sender.sealed(bytes, 0..bytes.len() as u64).await,
+        Body::File(file, range) => sender.part(file, range.clone()).await,
+        Body::Parts(file, parts) => sender.parts(file, parts).await,
+        Body::Live(live) => super::live::follow(&mut sender, live).await,
+        Body::None | Body::Static(_) | Body::Owned(_) | Body::Shared(..) => Ok(()),
+    };
+    exchange.bytes = sender.sent;
+    match sent {
+        Ok(()) => sender.end(),
+        Err(Gone) => sender.stream.send_reset(Reason::INTERNAL_ERROR),
+    }
+}
+
+/// Sends a response whose body is in memory, or that has none.
+pub(super) fn whole(
+    shared: &Rc<Shared>,
+    site: &Site,
+    response: &Response,
+    stream: &mut Stream,
+    exchange: &mut Exchange<'_>,
+) -> Result<(), h2::Error> {
+    crate::failpoint!("encode");
+    exchange.answered(response);
+    let head_alone = exchange.request.as_ref().is_some_and(wants_head_alone);
+    let length = response.body.bytes().map_or(0, <[u8]>::len);
+    let ends = head_alone || length == 0;
+    let mut sender = stream.respond.send_response(head_of(shared, site, response, exchange), ends)?;
+    if ends {
+        return Ok(());
+    }
+    let (bytes, part) = match &response.body {
+        Body::Static(text) => (Bytes::Static(text), 0..length),
+        Body::Shared(bytes, part) => (Bytes::Shared(Arc::clone(bytes)), part.clone()),
+        Body::Owned(bytes) => (Bytes::Owned(bytes.clone()), 0..length),
+        Body::None | Body::Sealed(_) | Body::File(..) | Body::Parts(..) | Body::Live(_) => return Ok(()),
+    };
+    exchange.bytes = length as u64;
+    sender.send_data(Payload::new(shared, bytes, part), true)
+}
+
+fn head_of(shared: &Shared, site: &Site, response: &Response, exchange: &Exchange<'_>) -> http::Response<()> {
+    let common = shared.local.clock.common_fields();
+    let id = response.refusal.as_ref().map(|_| problem::id_field(exchange.id));
+    let cors = exchange.request.as_ref().map_or(&[][..], |request| pipeline::cors_fields(site, request));
+    let lines = [&common[..], response.fields.as_bytes(), cors, id.as_ref().map_or(&[], |id| &id[..])];
+    answer::head(response.status, &lines, response.body.length())
+}
+
+/// A body that goes out piece by piece.
+pub(super) struct Sender<'s> {
+    pub(super) shared: &'s Rc<Shared>,
+    pub(super) site: &'s Rc<Site>,
+    stream: SendStream<Payload>,
+    slot: Slot,
+    pace: Option<WritePace>,
+    /// Bytes handed over.
+    sent: u64,
+}
+
+impl Sender<'_> {
+    /// Measures the client's pace anew.
+    pub(super) fn forgive(&mut self) {
+        self.pace = None;
+    }
+
+    /// Sends `bytes` as the windows have room.
+    pub(super) async fn bytes(&mut self, bytes: &Arc<[u8]>) -> Result<(), Gone> {
+        let mut start = 0;
+        while start < bytes.len() {
+            let end = start + self.room(bytes.len() - start).await?;
+            self.send(Payload::new(self.shared, Bytes::Shared(Arc::clone(bytes)), start..end))?;
+            start = end;
+        }
+        Ok(())
+    }
+
+    async fn parts(&mut self, file: &OpenFile, parts: &Parts) -> Result<(), Gone> {
+        for (head, range) in &parts.parts {
+            self.bytes(&head.clone().into()).await?;
+            self.part(file, range.clone()).await?;
+        }
+        self.bytes(&parts.end.clone().into()).await
+    }
+
+    /// Sends from memory what the cache holds there, and from the file what it let go of.
+    async fn part(&mut self, file: &OpenFile, range: Range<u64>) -> Result<(), Gone> {
+        crate::failpoint!("send");
+        let mut offset = range.start;
+        while offset < range.end {
+            let room = self.room(usize::try_from(range.end - offset).unwrap_or(PIECE).min(PIECE)).await?;
+            crate::failpoint!("piece");
+            let piece = match file.memory.upgrade() {
+                Some(memory) => read_now(&*memory, offset, room)?,
+                None => self.read(file, offset, room).await?,
+            };
+            offset += piece.len() as u64;
+            self.send(Payload::owned(self.shared, piece))?;
+        }
+        Ok(())
+    }
+
+    async fn sealed(&mut self, bytes: &Sealed, range: Range<u64>) -> Result<(), Gone> {
+        let mut offset = range.start;
+        while offset < range.end {
+            let room = self.room(usize::try_from(range.end - offset).unwrap_or(PIECE).min(PIECE)).await?;
+            let piece = read_now(bytes, offset, room)?;
+            offset += piece.len() as u64;
+            self.send(Payload::owned(self.shared, piece))?;
+        }
+        Ok(())
+    }
+
+    /// A piece of the version that was promised; a pool thread reads what is not in memory.
+    async fn read(&mut self, file: &OpenFile, offset: u64, room: usize) -> Result<Vec<u8>, Gone> {
+        let mut piece = vec![0; room];
+        let read = match disk::read_cached(&file.fd, &mut piece, offset) {
+            Ok(Ok(count)) => {
+                piece.truncate(count);
+                piece
+            }
+            Ok(Err(WouldBlock)) => {
+                let part = offset..offset + room as u64;
+                let read = read_by_pool(&self.site.pool, &file.fd, part, || false).await.ok_or(Gone)?;
+                // That we waited for a disk is not the client's fault.
+                self.pace = None;
+                read
+            }
+            Err(_) => return Err(Gone),
+        };
+        // Compared after it was copied: these bytes cannot change any more.
+        let same = disk::is_unchanged(&file.fd, &file.identity);
+        Some(read).filter(|read| same && !read.is_empty()).ok_or(Gone)
+    }
+
+    /// Waits until the client's windows have room for some of `wanted` bytes, and tells for how many.
+    async fn room(&mut self, wanted: usize) -> Result<usize, Gone> {
+        let Self { shared, stream, slot, pace, sent, .. } = self;
+        stream.reserve_capacity(wanted);
+        let clock = &shared.local.clock;
+        poll_fn(|cx| {
+            if shared.poll_room(cx).is_ready() {
+                if stream.capacity() > 0 {
+                    return Poll::Ready(Ok(stream.capacity().min(wanted)));
+                }
+                match stream.poll_capacity(cx) {
+                    Poll::Ready(Some(Ok(room))) if room > 0 => return Poll::Ready(Ok(room.min(wanted))),
+                    Poll::Ready(None | Some(Err(_))) => return Poll::Ready(Err(Gone)),
+                    // No room is news of no room.
+                    Poll::Ready(Some(Ok(_))) => cx.waker().wake_by_ref(),
+                    Poll::Pending => {}
+                }
+            }
+            let (now, taken) = (clock.now(), i64::try_from(*sent).unwrap_or(i64::MAX));
+            let pace = pace.get_or_insert_with(|| WritePace::new(now, taken));
+            if pace.deadline() <= now && !pace.go_on(now, taken) {
+                return Poll::Ready(Err(Gone));
+            }
+            slot.set(pace.deadline());
+            let _ = slot.is_over(cx);
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn send(&mut self, piece: Payload) -> Result<(), Gone> {
+        self.sent += bytes::Buf::remaining(&piece) as u64;
+        self.stream.send_data(piece, false).map_err(|_| Gone)
+    }
+
+    fn end(&mut self) {
+        let _ = self.stream.send_data(Payload::owned(self.shared, Vec::new()), true);
+    }
+}
+
+/// Bytes that lie in memory, behind a descriptor.
+fn read_now(memory: &Sealed, offset: u64, room: usize) -> Result<Vec<u8>, Gone> {
+    let mut piece = vec![0; room];
+    let count = disk::read(memory.as_fd(), &mut piece, offset).map_err(|_| Gone)?;
+    piece.truncate(count);
+    Some(piece).filter(|piece| !piece.is_empty()).ok_or(Gone)
+}

@@ -1,0 +1,114 @@
+//! What the requests of one HTTP/2 connection share with its driver. One thread uses it: no locks.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use crate::conn::local::Local;
+use crate::http::request::Secured;
+use crate::pipeline::Caller;
+
+/// Pieces of files of all streams that may wait to be written, in bytes: a client that opens large windows and then
+/// does not read costs no more (ATTACKS F6).
+const OWED_MOST: usize = 1024 * 1024;
+
+/// One connection, as its requests see it.
+pub(super) struct Shared {
+    pub(super) local: Rc<Local>,
+    pub(super) caller: Caller,
+    /// What TLS told of it.
+    pub(super) security: Security,
+    /// Requests that are being answered.
+    under_way: Cell<usize>,
+    /// Bytes handed to the HTTP/2 layer and not yet on the wire.
+    owed: Cell<usize>,
+    driver: RefCell<Option<Waker>>,
+    /// Who waits for `owed` to fall.
+    waiting: RefCell<Vec<Waker>>,
+}
+
+/// What TLS says of a connection, for as long as it lives.
+#[derive(Clone, Debug, Default)]
+pub struct Security {
+    /// Whether it is encrypted.
+    pub encrypted: bool,
+    /// The server that the client asked for, lower case.
+    pub server_name: Option<Rc<str>>,
+}
+
+impl Security {
+    /// The same, as a request has it.
+    pub fn of_request(&self) -> Option<Secured<'_>> {
+        self.encrypted.then(|| Secured { server_name: self.server_name.as_deref() })
+    }
+}
+
+impl Shared {
+    pub(super) fn new(local: &Rc<Local>, caller: Caller, security: Security) -> Self {
+        Self {
+            local: Rc::clone(local),
+            caller,
+            security,
+            under_way: Cell::new(0),
+            owed: Cell::new(0),
+            driver: RefCell::default(),
+            waiting: RefCell::default(),
+        }
+    }
+
+    /// Requests that are being answered now.
+    pub(super) fn under_way(&self) -> usize {
+        self.under_way.get()
+    }
+
+    /// Bytes of answers that the client has not been sent yet.
+    pub(super) fn owed(&self) -> usize {
+        self.owed.get()
+    }
+
+    /// Leaves the waker of the driver, for requests that end.
+    pub(super) fn watch(&self, cx: &Context<'_>) {
+        let mut driver = self.driver.borrow_mut();
+        if !driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *driver = Some(cx.waker().clone());
+        }
+    }
+
+    /// Counts a request until what is returned is dropped.
+    pub(super) fn begin(self: &Rc<Self>) -> UnderWay {
+        self.under_way.set(self.under_way.get() + 1);
+        UnderWay(Rc::clone(self))
+    }
+
+    /// Waits until there is room for one more piece of a file.
+    pub(super) fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.owed.get() < OWED_MOST {
+            return Poll::Ready(());
+        }
+        self.waiting.borrow_mut().push(cx.waker().clone());
+        Poll::Pending
+    }
+
+    pub(super) fn owe(&self, count: usize) {
+        self.owed.set(self.owed.get() + count);
+    }
+
+    pub(super) fn paid(&self, count: usize) {
+        self.owed.set(self.owed.get().saturating_sub(count));
+        if self.owed.get() < OWED_MOST {
+            self.waiting.borrow_mut().drain(..).for_each(Waker::wake);
+        }
+    }
+}
+
+/// A request that is being answered.
+pub(super) struct UnderWay(Rc<Shared>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.set(self.0.under_way.get().saturating_sub(1));
+        if let Some(driver) = &*self.0.driver.borrow() {
+            driver.wake_by_ref();
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! One request of an HTTP/2 connection, from its head to the end of its answer.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Instant;
+
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http1::Expect;
+
+use super::head::Head;
+use super::payload::Payload;
+use super::receive::{self, Stop};
+use super::send;
+use super::shared::Shared;
+use crate::conn::complete::CLIENT_GONE;
+use crate::exchange::Exchange;
+use crate::http::{Method, Reply, Request, Response};
+use crate::isolate::{self, Panicked};
+use crate::pipeline::{self, Arrival};
+use crate::site::Site;
+
+/// How a request is answered, and its body read.
+pub(super) struct Stream {
+    pub(super) body: RecvStream,
+    pub(super) respond: SendResponse<Payload>,
+}
+
+/// Answers one request; total. A panic costs this one alone (SPEC LOAD-4).
+pub(super) async fn serve(
+    shared: Rc<Shared>,
+    request: http::Request<RecvStream>,
+    respond: SendResponse<Payload>,
+) {
+    let _under_way = shared.begin();
+    let (parts, body) = request.into_parts();
+    let mut stream = Stream { body, respond };
+    let head = Head::of(&parts, stream.body.is_end_stream());
+    drop(parts);
+    let answered = {
+        let mut answering = pin!(answer(&shared, &head, &mut stream));
+        poll_fn(|cx| isolate::poll(answering.as_mut(), cx)).await
+    };
+    if let Err(Panicked) = answered {
+        apologise(&shared, &mut stream);
+    }
+}
+
+async fn answer(shared: &Rc<Shared>, head: &Head, stream: &mut Stream) {
+    crate::failpoint!("head");
+    let (local, started) = (&shared.local, Instant::now());
+    let site = local.site();
+    let request = head.request().over(shared.security.of_request());
+    let mut exchange = Exchange::begin(local.ids.next(), shared.caller.peer, started);
+    exchange.asked(request);
+    let (now, nanos) = (local.clock.at(started), local.clock.nanos(started));
+    let arrival = Arrival { caller: shared.caller, now, nanos, id: exchange.id };
+    let reply = match head.fault(&site.limits) {
+        Some(reject) => Reply::Now(pipeline::refuse(&site, &reject, &request, arrival)),
+        None => pipeline::handle(&site, &request, arrival, &mut exchange.client),
+    };
+    let response = match reply {
+        Reply::Now(response) => Some(response),
+        reply => {
+            let _active = local.recorder.tally().active();
+            wait(shared, &site, &request, arrival, reply, stream, &mut exchange).await
+        }
+    };
+    match response {
+        Some(response) => send::response(shared, &site, &request, &response, stream, &mut exchange).await,
+        None => exchange.status = CLIENT_GONE,
+    }
+    local.record(&exchange);
+}
+
+/// What a reply comes to that needs the pool or the body; `None` where the client has left amid its body.
+async fn wait<'b>(
+    shared: &Rc<Shared>,
+    site: &'b Site,
+    request: &Request<'b>,
+    arrival: Arrival,
+    mut reply: Reply<'b>,
+    stream: &mut Stream,
+    exchange: &mut Exchange<'_>,
+) -> Option<Response> {
+    loop {
+        match reply {
+            Reply::Now(response) => return Some(response),
+            // Work that was begun is finished and written down, whether its client still listens or not.
+            Reply::Later(later) => return Some(later.await),
+            Reply::AfterBody { limit, then } => {
+                if request.expect == Expect::Continue && !stream.body.is_end_stream() {
+                    send::go_on(stream);
+                }
+                match receive::body(shared, &mut stream.body, request.body, limit).await {
+                    Ok(body) => {
+                        exchange.received = body.len() as u64;
+                        reply = then(body);
+                    }
+                    Err(Stop::Gone) => return None,
+                    Err(Stop::Refuse(reject)) => {
+                        return Some(pipeline::refuse(site, &reject, request, arrival));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// After a panic: who has no answer yet is told so, and whose answer is on its way sees it cut.
+fn apologise(shared: &Rc<Shared>, stream: &mut Stream) {
+    let mut exchange = Exchange::begin(shared.local.ids.next(), shared.caller.peer, Instant::now());
+    let response = pipeline::refuse_unread(&pipeline::panicked(), exchange.id);
+    let site = shared.local.site();
+    if send::whole(shared, &site, &response, stream, &mut exchange).is_ok() {
+        shared.local.record(&exchange);
+    } else {
+        stream.respond.send_reset(Reason::INTERNAL_ERROR);
+    }
+}
+
+/// Whether the answer to `request` has no body, whatever its head says.
+pub(super) fn wants_head_alone(request: &Request<'_>) -> bool {
+    request.known_method() == Some(Method::Head)
+}
