@@ -208,11 +208,13 @@ fn row_a12_h1_5_a_long_head_that_drips_costs_no_more_than_short_ones() {
     assert!(long < 2.0 * short, "{long} s for a head of 64 KiB, {short} s for 256 of 256 bytes");
 }
 
-/// HTTP/2 by prior knowledge, and all that begins like it, to a server that does not speak it.
+/// What begins like HTTP/2 by prior knowledge, and is none; and versions that are not served.
 #[test]
-fn row_b4_h1_2_a_preface_of_http_2_is_answered_at_once() {
+fn row_b4_h1_2_what_is_no_preface_of_http_2_is_answered_at_once() {
     let server = server(&["--header-timeout", "60s"]);
-    for bytes in ["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "PRI * HTTP/2.0\r\n", "GET / HTTP/3.0\r\n"] {
+    for bytes in
+        ["PRI * HTTP/2.0\r\n\r\nSM\r\n\n", "PRI / HTTP/2.0\r\n", "GET / HTTP/2.0\r\n", "GET / HTTP/3.0\r\n"]
+    {
         let mut client = server.connect();
         client.send(bytes);
         let response = client.response();

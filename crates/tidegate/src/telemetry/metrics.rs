@@ -7,7 +7,7 @@
 use super::exposition::{Buckets, Family};
 use super::histogram::{BOUNDS, Durations};
 use super::process::Usage;
-use super::tally::Upload;
+use super::tally::{Handshake, Upload};
 use super::totals::Totals;
 use crate::http::reject::{Code, Event};
 
@@ -69,6 +69,7 @@ pub fn families(readings: &Readings<'_>) -> Vec<Family> {
     [
         requests(readings),
         refusals(readings.totals),
+        protocols(readings.totals),
         pool(readings.pool),
         server(readings),
         process(readings.process),
@@ -113,6 +114,15 @@ fn refusals(totals: &Totals) -> Vec<Family> {
     vec![
         Family::counter("tidegate_refusals_total", "Refusals by their code.").by("code", codes),
         Family::counter("tidegate_events_total", "Security events by their kind.").by("kind", kinds),
+    ]
+}
+
+fn protocols(totals: &Totals) -> Vec<Family> {
+    let handshakes = Handshake::ALL.into_iter().map(|outcome| (outcome.name(), totals.handshakes(outcome)));
+    vec![
+        Family::counter("tidegate_http2_requests_total", "Requests that came by HTTP/2.").is(totals.http2),
+        Family::counter("tidegate_tls_handshakes_total", "TLS handshakes by how they ended.")
+            .by("outcome", handshakes),
     ]
 }
 

@@ -12,12 +12,13 @@ use super::batch::Batch;
 use super::log::{LogWriter, Shape};
 use super::notes::Notes;
 use super::stamp::Stamp;
-use super::tally::{Tally, Upload};
+use super::tally::{Handshake, Tally, Upload};
 use crate::clock::{Millis, Wall};
 use crate::config::{AccessFormat, LogSettings};
 use crate::exchange::Exchange;
 use crate::http::Request;
 use crate::http::reject::Event;
+use crate::http::request::Version;
 use crate::limits::ledger::Suspicion;
 
 /// A worker's batch of access lines goes to the writer at this size, or at the next tick.
@@ -83,6 +84,9 @@ impl Recorder {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         let method = exchange.request.as_ref().and_then(Request::known_method);
         self.tally.record(method, exchange.status, nanos, exchange.received, exchange.bytes);
+        if exchange.request.as_ref().is_some_and(|request| request.version == Version::Http2) {
+            self.tally.by_http2();
+        }
         if exchange.refusal.is_some() {
             self.refusal(exchange, ended, now);
         }
@@ -99,6 +103,11 @@ impl Recorder {
         if self.access.get() {
             self.line(exchange, ended, took);
         }
+    }
+
+    /// Counts how a TLS handshake ended.
+    pub fn handshake(&self, outcome: Handshake) {
+        self.tally.handshake(outcome);
     }
 
     fn line(&self, exchange: &Exchange<'_>, ended: Instant, took: Duration) {

@@ -26,6 +26,8 @@ pub struct Tally {
     connections: AtomicU64,
     turned: AtomicU64,
     durations: [Histogram; CELLS],
+    http2: AtomicU64,
+    handshakes: [AtomicU64; Handshake::ALL.len()],
     uploads: [AtomicU64; Upload::ALL.len()],
     refusals: [AtomicU64; Code::ALL.len()],
     events: [AtomicU64; Event::COUNT],
@@ -65,6 +67,31 @@ impl Upload {
     }
 }
 
+/// What became of a TLS handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    /// Both sides agreed.
+    Ok,
+    /// They did not, or the client left amid it.
+    Failed,
+    /// It was not done in its time, or had to make way for another.
+    Late,
+}
+
+impl Handshake {
+    /// All outcomes, each at the place of its number.
+    pub const ALL: [Self; 3] = [Self::Ok, Self::Failed, Self::Late];
+
+    /// The value of the label `outcome`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Late => "late",
+        }
+    }
+}
+
 impl Tally {
     /// All zero.
     pub const fn new() -> Self {
@@ -78,6 +105,8 @@ impl Tally {
             connections: AtomicU64::new(0),
             turned: AtomicU64::new(0),
             durations: [const { Histogram::new() }; CELLS],
+            http2: AtomicU64::new(0),
+            handshakes: [const { AtomicU64::new(0) }; Handshake::ALL.len()],
             uploads: [const { AtomicU64::new(0) }; Upload::ALL.len()],
             refusals: [const { AtomicU64::new(0) }; Code::ALL.len()],
             events: [const { AtomicU64::new(0) }; Event::COUNT],
@@ -151,6 +180,17 @@ impl Tally {
         add_at(&self.uploads, outcome as usize);
     }
 
+    /// Counts what became of a TLS handshake.
+    pub fn handshake(&self, outcome: Handshake) {
+        add_at(&self.handshakes, outcome as usize);
+    }
+
+    /// Counts that a request, which is recorded beside, came by HTTP/2.
+    #[inline]
+    pub fn by_http2(&self) {
+        add(&self.http2, 1);
+    }
+
     /// Counts a name that was answered from what is remembered.
     #[inline]
     pub fn cache_hit(&self) {
@@ -184,8 +224,10 @@ impl Tally {
         for (sum, durations) in totals.durations.iter_mut().zip(&self.durations) {
             sum.absorb(&durations.read());
         }
-        let sums = totals.uploads.iter_mut().chain(&mut totals.refusals).chain(&mut totals.events);
-        let counters = self.uploads.iter().chain(&self.refusals).chain(&self.events);
+        totals.http2 += read(&self.http2);
+        let (handshakes, uploads) = (&mut totals.handshakes, &mut totals.uploads);
+        let sums = handshakes.iter_mut().chain(uploads).chain(&mut totals.refusals).chain(&mut totals.events);
+        let counters = self.handshakes.iter().chain(&self.uploads).chain(&self.refusals).chain(&self.events);
         sums.zip(counters).for_each(|(sum, counter)| *sum += read(counter));
     }
 }
@@ -261,6 +303,20 @@ mod tests {
         assert_eq!(std::mem::offset_of!(Tally, requests), 0);
         assert_eq!(std::mem::offset_of!(Tally, durations), 64);
         assert_eq!(align_of::<Tally>(), 64);
+    }
+
+    #[test]
+    fn tls_1_each_outcome_of_a_handshake_is_counted_apart() {
+        let (one, two) = (Tally::new(), Tally::new());
+        for (tally, outcome) in
+            [(&one, Handshake::Ok), (&two, Handshake::Ok), (&two, Handshake::Failed), (&one, Handshake::Late)]
+        {
+            tally.handshake(outcome);
+        }
+        two.by_http2();
+        let totals = Tally::sum([&one, &two]);
+        assert_eq!((totals.handshakes, totals.http2, totals.uploads), ([2, 1, 1], 1, [0; 3]));
+        assert!(Handshake::ALL.iter().enumerate().all(|(place, outcome)| *outcome as usize == place));
     }
 
     #[test]

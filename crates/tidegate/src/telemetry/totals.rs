@@ -2,7 +2,7 @@
 
 use super::histogram::Durations;
 use super::labels::{CELLS, Pair};
-use super::tally::Upload;
+use super::tally::{Handshake, Upload};
 use crate::http::reject::{Code, Event};
 
 /// What all workers together have done since start.
@@ -24,6 +24,10 @@ pub struct Totals {
     pub connections: u64,
     /// How long requests took, by [`Pair::ALL`].
     pub durations: Vec<Durations>,
+    /// Requests that came by HTTP/2.
+    pub http2: u64,
+    /// TLS handshakes by [`Handshake::ALL`].
+    pub handshakes: [u64; Handshake::ALL.len()],
     /// Uploads by [`Upload::ALL`].
     pub uploads: [u64; Upload::ALL.len()],
     /// Refusals by [`Code::ALL`].
@@ -43,6 +47,8 @@ impl Default for Totals {
             active: 0,
             connections: 0,
             durations: vec![Durations::default(); CELLS],
+            http2: 0,
+            handshakes: [0; Handshake::ALL.len()],
             uploads: [0; Upload::ALL.len()],
             refusals: [0; Code::ALL.len()],
             events: [0; Event::COUNT],
@@ -65,6 +71,8 @@ impl Totals {
             active: self.active,
             connections: self.connections,
             durations: durations.map(|(now, before)| now.since(before)).collect(),
+            http2: between(self.http2, earlier.http2),
+            handshakes: each(self.handshakes, earlier.handshakes, between),
             uploads: each(self.uploads, earlier.uploads, between),
             refusals: each(self.refusals, earlier.refusals, between),
             events: each(self.events, earlier.events, between),
@@ -80,6 +88,11 @@ impl Totals {
     /// How many uploads ended so.
     pub fn uploads(&self, outcome: Upload) -> u64 {
         self.uploads.get(outcome as usize).copied().unwrap_or(0)
+    }
+
+    /// How many TLS handshakes ended so.
+    pub fn handshakes(&self, outcome: Handshake) -> u64 {
+        self.handshakes.get(outcome as usize).copied().unwrap_or(0)
     }
 
     /// How long requests took by method and status, those that happened.

@@ -301,12 +301,12 @@ impl Driver {
     async fn linger(&mut self) {
         let local = Rc::clone(&self.shared.local);
         self.slot.set(local.clock.now().after(LINGER));
-        let mut pipe = self.pipe.borrow_mut();
-        pipe.io.finish_writing();
+        self.pipe.borrow().io.finish_writing();
         let mut left = http1::DRAIN_LIMIT;
         let mut input = Buffer::default();
         while left > 0 {
             let received = poll_fn(|cx| {
+                let mut pipe = self.pipe.borrow_mut();
                 match local.buffers.receive(&mut input, local.room(), |spare| pipe.io.poll_read(cx, spare)) {
                     Poll::Pending if self.slot.is_over(cx) => Poll::Ready(0),
                     Poll::Ready(received) => Poll::Ready(received.unwrap_or(0)),

@@ -227,3 +227,134 @@ impl Account {
         self.verdict.get_or_insert(flood);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Millis = Millis(1_000);
+
+    fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        [&length[1..], &[kind, flags, 0, 0, 0, 1], payload].concat()
+    }
+
+    fn client() -> Patience {
+        let mut patience = Patience::new(NOW);
+        patience.receive(PREFACE, NOW);
+        patience
+    }
+
+    /// How many times `frames` may be sent at once, of 100,000 that are tried.
+    fn bears(frames: &[u8]) -> Option<u32> {
+        let mut patience = client();
+        (0..100_000).find(|_| {
+            patience.receive(frames, NOW);
+            patience.verdict().is_some()
+        })
+    }
+
+    fn headers(flags: u8) -> Vec<u8> {
+        frame(1, flags, &[0x82])
+    }
+
+    #[test]
+    fn row_f5_h2_1_frames_that_carry_nothing_empty_the_purse() {
+        for (kind, payload) in
+            [(6, &[0; 8][..]), (4, &[]), (2, &[0; 5]), (8, &[0, 0, 0, 1]), (0, &[]), (99, b"x")]
+        {
+            assert_eq!(bears(&frame(kind, 0, payload)), Some(PURSE_FIRST), "type {kind}");
+        }
+    }
+
+    #[test]
+    fn row_f5_h2_1_a_window_opened_byte_by_byte_empties_the_purse() {
+        let mut patience = client();
+        let cut = (0..100_000).find(|_| {
+            patience.receive(&frame(8, 0, &[0, 0, 0, 1]), NOW);
+            patience.send(&frame(0, 0, b"x"));
+            patience.verdict().is_some()
+        });
+        assert!(cut.is_some_and(|count| count < 2 * PURSE_FIRST), "{cut:?}");
+    }
+
+    #[test]
+    fn row_f1_h2_1_streams_opened_and_reset_are_counted() {
+        let opened_and_reset = [headers(5), frame(3, 0, &[0, 0, 0, 8])].concat();
+        assert_eq!(bears(&opened_and_reset), Some(RESETS));
+    }
+
+    #[test]
+    fn row_f1_h2_1_who_is_answered_may_change_its_mind() {
+        let mut patience = client();
+        for number in 0..100_000_u32 {
+            patience.receive(&headers(5), NOW);
+            // A film that is wound on: every other answer is broken off.
+            if number % 2 == 0 {
+                patience.receive(&frame(3, 0, &[0, 0, 0, 8]), NOW);
+            } else {
+                patience.send(&headers(5));
+            }
+        }
+        assert_eq!(patience.verdict(), None);
+        // Alone it may do so once a second.
+        for second in 0..1000 {
+            patience
+                .receive(&[headers(5), frame(3, 0, &[0, 0, 0, 8])].concat(), Millis(2_000 + second * 1000));
+        }
+        assert_eq!(patience.verdict(), None);
+    }
+
+    #[test]
+    fn row_f2_h2_1_streams_that_the_server_must_reset_are_counted() {
+        let mut patience = client();
+        let reset = |code: u8| frame(3, 0, &[0, 0, 0, code]);
+        (0..10_000).for_each(|_| patience.send(&[reset(0), reset(8)].concat()));
+        assert_eq!((patience.verdict(), patience.take_mistakes()), (None, 0), "nobody's mistake");
+        (0..MISTAKES).for_each(|_| patience.send(&reset(1)));
+        assert_eq!((patience.verdict(), patience.take_mistakes()), (None, MISTAKES));
+        patience.send(&reset(1));
+        assert_eq!((patience.verdict(), patience.take_mistakes()), (Some(Flood::Mistakes), 1));
+    }
+
+    #[test]
+    fn row_f3_h2_1_a_header_block_ends_soon_or_the_connection_does() {
+        let begun = || {
+            let mut patience = client();
+            patience.receive(&headers(1), NOW);
+            assert!(patience.in_block());
+            patience
+        };
+        let mut many = begun();
+        (0..CONTINUATIONS).for_each(|_| many.receive(&frame(9, 0, b""), NOW));
+        assert_eq!(many.verdict(), None);
+        many.receive(&frame(9, 0, b""), NOW);
+        assert_eq!(many.verdict(), Some(Flood::Block));
+        let mut long = begun();
+        (0..8).for_each(|_| long.receive(&frame(9, 0, &[0; 16 * 1024]), NOW));
+        assert_eq!(long.verdict(), Some(Flood::Block));
+        let mut sound = begun();
+        sound.receive(&frame(9, 4, b""), NOW);
+        assert!(!sound.in_block() && sound.verdict().is_none());
+    }
+
+    #[test]
+    fn h2_1_honest_clients_are_not_cut_off() {
+        // A download of 1 GiB of which each frame is paid back twice.
+        let mut patience = client();
+        for _ in 0..65_536 {
+            patience.send(&[&[0, 0x40, 0, 0, 0, 0, 0, 0, 1][..], &[0; 16 * 1024]].concat());
+            patience.receive(&[frame(8, 0, &[0, 0, 64, 0]), frame(8, 0, &[0, 0, 64, 0])].concat(), NOW);
+        }
+        assert_eq!(patience.verdict(), None, "a download");
+        // An upload in small pieces, and a page of many small files.
+        let mut patience = client();
+        (0..100_000).for_each(|_| patience.receive(&frame(0, 0, &[7; 100]), NOW));
+        (0..100_000).for_each(|_| patience.receive(&[headers(5), frame(8, 0, &[0, 0, 4, 0])].concat(), NOW));
+        assert_eq!(patience.verdict(), None, "an upload, and many requests");
+        // A PING every ten milliseconds for an hour.
+        let mut patience = client();
+        (0..360_000).for_each(|n| patience.receive(&frame(6, 0, &[0; 8]), Millis(1_000 + 10 * n)));
+        assert_eq!(patience.verdict(), None, "pings");
+    }
+}

@@ -147,7 +147,7 @@ impl Sender<'_> {
             let room = self.room(usize::try_from(range.end - offset).unwrap_or(PIECE).min(PIECE)).await?;
             crate::failpoint!("piece");
             let piece = match file.memory.upgrade() {
-                Some(memory) => read_now(&*memory, offset, room)?,
+                Some(memory) => read_now(&memory, offset, room)?,
                 None => self.read(file, offset, room).await?,
             };
             offset += piece.len() as u64;

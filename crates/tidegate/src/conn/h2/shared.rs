@@ -39,7 +39,7 @@ pub struct Security {
 impl Security {
     /// The same, as a request has it.
     pub fn of_request(&self) -> Option<Secured<'_>> {
-        self.encrypted.then(|| Secured { server_name: self.server_name.as_deref() })
+        self.encrypted.then_some(Secured { server_name: self.server_name.as_deref() })
     }
 }
 
