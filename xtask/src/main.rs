@@ -9,6 +9,8 @@
 //! fuzz      every fuzz target for a long time         fuzz/ over command.rs
 //! flood     one address floods, others ask on         flood/ over bench/
 //! corpora   other projects' request corpora           corpora/ over bench/
+//! h2spec    HTTP/2 by another project's cases        h2spec/ over subject.rs
+//! testssl   TLS by another project's judgement       testssl/ over subject.rs
 //! hosts     a million hostile requests                hosts.rs over bench/
 //! slow      thousands of slow clients                 slow/ over bench/
 //! overload  five times the load that can be served    bench/overload/
@@ -30,12 +32,15 @@ mod dice;
 mod faults;
 mod flood;
 mod fuzz;
+mod h2spec;
 mod hosts;
 mod mounts;
 mod rust_text;
 mod sanitize;
 mod slow;
 mod soak;
+mod subject;
+mod testssl;
 mod tidy;
 mod tools;
 mod tree;
@@ -67,6 +72,10 @@ usage: cargo xtask COMMAND
     --seconds S  --requests N  --connections N  --no-limits  --write
   corpora              what other projects test their request parsers with
     --gunicorn DIR  --llhttp DIR  --binary PATH
+  h2spec               HTTP/2 in the clear and over TLS by h2spec's cases
+    --bin PATH (of h2spec 2.6)  --binary PATH  --port N (of another server)
+  testssl              TLS as testssl.sh judges it, with an ECDSA and an RSA certificate
+    --binary PATH  --port N (of another server)
   hosts                hostile names, paths, methods and addresses: series and memory  [--requests N]
   slow                 slow clients against tidegate and nginx
     --manner heads|bodies|reads|ranges  --connections N  --seconds S  --header-timeout 600s  --write
@@ -108,6 +117,8 @@ fn run(args: &[String]) -> Result<Verdict, String> {
         ["fuzz", flags @ ..] => fuzz::run(&root(), flags),
         ["flood", flags @ ..] => flood::run(&root(), flags),
         ["corpora", flags @ ..] => corpora::run(&root(), flags),
+        ["h2spec", flags @ ..] => h2spec::run(&root(), flags),
+        ["testssl", flags @ ..] => testssl::run(&root(), flags),
         ["hosts", flags @ ..] => hosts::run(&root(), flags),
         ["slow", flags @ ..] => slow::run(&root(), flags),
         ["overload", flags @ ..] => bench::overload(&root(), flags),

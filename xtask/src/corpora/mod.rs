@@ -27,6 +27,7 @@ use crate::bench::process::{self, Process};
 use crate::bench::servers;
 use crate::command::TempDir;
 use crate::context::Context;
+use crate::subject;
 use cases::Case;
 use talk::Pace;
 
@@ -68,10 +69,7 @@ fn parse(words: &[&str]) -> Result<Plan, String> {
 fn perform(root: &Path, plan: &Plan) -> Result<Verdict, String> {
     let context = Context::new(root).map_err(|error| format!("no folders for tools and logs: {error}"))?;
     let cases = read(&context, plan)?;
-    let program = match &plan.binary {
-        Some(program) => program.clone(),
-        None => built(&context)?,
-    };
+    let program = subject::program(&context, plan.binary.as_deref())?;
     let folder = TempDir::new("corpora").map_err(|error| format!("no temporary folder: {error}"))?;
     let (server, port) = start(&context, &program, folder.path())?;
     let mut found = ask_all(&cases, port);
@@ -100,12 +98,6 @@ fn read(context: &Context, plan: &Plan) -> Result<Vec<Case>, String> {
         None => println!("llhttp: left out; --llhttp names a checkout of its repository"),
     }
     Ok(cases)
-}
-
-fn built(context: &Context) -> Result<PathBuf, String> {
-    let ran = context.run("cargo", &["build", "-p", "tidegate"]);
-    let program = context.target.join("debug").join("tidegate");
-    if ran.success { Ok(program) } else { Err(format!("the build failed:\n{}", ran.output)) }
 }
 
 /// A server to whom every host is welcome, and which soon tires of who says nothing.
