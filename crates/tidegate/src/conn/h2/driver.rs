@@ -18,7 +18,7 @@ use super::stream;
 use super::wire::{Pipe, Wire};
 use crate::clock::Millis;
 use crate::conn::buffer::Buffer;
-use crate::conn::deadline::{LAST_CALL, LINGER, Slot};
+use crate::conn::deadline::{FIRST_BYTE, LAST_CALL, LINGER, Slot};
 use crate::conn::local::Local;
 use crate::exchange::Exchange;
 use crate::http::{Code, Reject};
@@ -119,7 +119,9 @@ impl Driver {
     }
 
     async fn drive(&mut self) -> End {
-        let settings = settings::of(&self.shared.local.site());
+        let local = &self.shared.local;
+        self.slot.set(local.clock.now().after(FIRST_BYTE));
+        let settings = settings::of(&local.site());
         let mut beginning = pin!(settings.handshake(Wire(Rc::clone(&self.pipe))));
         let begun = poll_fn(|cx| {
             let begun = beginning.as_mut().poll(cx);
@@ -141,7 +143,11 @@ impl Driver {
                         self.leave(&mut http2);
                     }
                 }
-                Event::Request(..) | Event::Leave => return self.farewell(http2, Reason::NO_ERROR).await,
+                Event::Request(..) | Event::Leave => {
+                    self.farewell(http2, Reason::NO_ERROR).await;
+                    // Nothing is on its way either way: there is nothing to wait for.
+                    return End::AtOnce;
+                }
                 Event::Cut(reason, reject) => {
                     self.note(&reject);
                     return self.farewell(http2, reason).await;
@@ -220,7 +226,7 @@ impl Driver {
 
     /// Whether the connection still has its seat, now that a request is there.
     fn takes_another(&self) -> bool {
-        self.idle_since.is_none() || self.permit.as_ref().is_none_or(Permit::busy)
+        self.permit.as_ref().is_none_or(Permit::busy)
     }
 
     /// Answers a request at once where its answer is at hand; else in a task of its own.
@@ -238,6 +244,8 @@ impl Driver {
     fn leave(&mut self, http2: &mut Http2) {
         if !std::mem::replace(&mut self.leaving, true) {
             http2.graceful_shutdown();
+            // A last call begins now.
+            self.idle_since = None;
         }
     }
 
@@ -300,7 +308,8 @@ impl Driver {
     /// lest a reset take our last frames from the client.
     async fn linger(&mut self) {
         let local = Rc::clone(&self.shared.local);
-        self.slot.set(local.clock.now().after(LINGER));
+        let patience = if local.is_draining() { LAST_CALL } else { LINGER };
+        self.slot.set(local.clock.now().after(patience));
         self.pipe.borrow().io.finish_writing();
         let mut left = http1::DRAIN_LIMIT;
         let mut input = Buffer::default();

@@ -40,7 +40,7 @@ pub(super) async fn response(
     shared: &Rc<Shared>,
     site: &Rc<Site>,
     request: &Request<'_>,
-    response: &Response,
+    response: Response,
     stream: &mut Stream,
     exchange: &mut Exchange<'_>,
 ) {
@@ -48,8 +48,8 @@ pub(super) async fn response(
         let _ = whole(shared, site, response, stream, exchange);
         return;
     }
-    exchange.answered(response);
-    let Ok(sender) = stream.respond.send_response(head_of(shared, site, response, exchange), false) else {
+    exchange.answered(&response);
+    let Ok(sender) = stream.respond.send_response(head_of(shared, site, &response, exchange), false) else {
         return;
     };
     let slot = shared.local.deadlines.slot();
@@ -72,23 +72,23 @@ pub(super) async fn response(
 pub(super) fn whole(
     shared: &Rc<Shared>,
     site: &Site,
-    response: &Response,
+    response: Response,
     stream: &mut Stream,
     exchange: &mut Exchange<'_>,
 ) -> Result<(), h2::Error> {
     crate::failpoint!("encode");
-    exchange.answered(response);
+    exchange.answered(&response);
     let head_alone = exchange.request.as_ref().is_some_and(wants_head_alone);
     let length = response.body.bytes().map_or(0, <[u8]>::len);
     let ends = head_alone || length == 0;
-    let mut sender = stream.respond.send_response(head_of(shared, site, response, exchange), ends)?;
+    let mut sender = stream.respond.send_response(head_of(shared, site, &response, exchange), ends)?;
     if ends {
         return Ok(());
     }
-    let (bytes, part) = match &response.body {
+    let (bytes, part) = match response.body {
         Body::Static(text) => (Bytes::Static(text), 0..length),
-        Body::Shared(bytes, part) => (Bytes::Shared(Arc::clone(bytes)), part.clone()),
-        Body::Owned(bytes) => (Bytes::Owned(bytes.clone()), 0..length),
+        Body::Shared(bytes, part) => (Bytes::Shared(bytes), part),
+        Body::Owned(bytes) => (Bytes::Owned(bytes), 0..length),
         Body::None | Body::Sealed(_) | Body::File(..) | Body::Parts(..) | Body::Live(_) => return Ok(()),
     };
     exchange.bytes = length as u64;

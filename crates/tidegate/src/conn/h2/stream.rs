@@ -68,7 +68,7 @@ async fn answer(shared: &Rc<Shared>, head: &Head, stream: &mut Stream) {
         }
     };
     match response {
-        Some(response) => send::response(shared, &site, &request, &response, stream, &mut exchange).await,
+        Some(response) => send::response(shared, &site, &request, response, stream, &mut exchange).await,
         None => exchange.status = CLIENT_GONE,
     }
     local.record(&exchange);
@@ -113,7 +113,7 @@ fn apologise(shared: &Rc<Shared>, stream: &mut Stream) {
     let mut exchange = Exchange::begin(shared.local.ids.next(), shared.caller.peer, Instant::now());
     let response = pipeline::refuse_unread(&pipeline::panicked(), exchange.id);
     let site = shared.local.site();
-    if send::whole(shared, &site, &response, stream, &mut exchange).is_ok() {
+    if send::whole(shared, &site, response, stream, &mut exchange).is_ok() {
         shared.local.record(&exchange);
     } else {
         stream.respond.send_reset(Reason::INTERNAL_ERROR);
