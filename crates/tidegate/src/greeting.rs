@@ -2,9 +2,11 @@
 
 use std::fmt::Write;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::config::{AccessFormat, BanMode, ListenAddr, Settings, ThreadRange};
+use crate::net::Tls;
+use crate::net::tls::Certificate;
 use crate::pool::Status;
 use crate::router::RESERVED;
 use crate::sandbox::Confined;
@@ -14,16 +16,16 @@ use crate::telemetry::{Totals, tally::Upload};
 /// Says where the server listens, what it serves, and within which bounds.
 pub fn greet(settings: &Settings, scene: &Scene<'_>) {
     log::info!("{}", block(settings, scene));
-    remark(settings, scene.at, scene.cap, scene.descriptors);
+    remark(settings, scene.tls, &scene.at.public, scene.cap, scene.descriptors);
 }
 
 /// What a start came to.
 #[derive(Clone, Copy, Debug)]
 pub struct Scene<'a> {
-    /// Where clients find the server.
-    pub at: &'a [ListenAddr],
-    /// Where operators do, if that is elsewhere.
-    pub backstage: Option<&'a ListenAddr>,
+    /// Where the server listens.
+    pub at: &'a Addresses,
+    /// What the server proves to be, where TCP listeners speak TLS.
+    pub tls: Option<&'a Tls>,
     /// Whether uploads can be stored.
     pub uploads: bool,
     /// How the process is confined.
@@ -34,11 +36,29 @@ pub struct Scene<'a> {
     pub descriptors: Option<u64>,
 }
 
+/// Where a server listens, with the real ports.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    /// For clients.
+    pub public: Vec<ListenAddr>,
+    /// For operators, if that is elsewhere.
+    pub operators: Option<ListenAddr>,
+    /// Where plain HTTP is sent on to HTTPS.
+    pub redirect: Option<ListenAddr>,
+}
+
 /// Says what the operator should know of these settings, at start and after a reload.
-pub fn remark(settings: &Settings, at: &[ListenAddr], cap: usize, descriptors: Option<u64>) {
+pub fn remark(
+    settings: &Settings,
+    tls: Option<&Tls>,
+    at: &[ListenAddr],
+    cap: usize,
+    descriptors: Option<u64>,
+) {
     for note in &settings.notes {
         log::warn!("{note}");
     }
+    tell_expiry(tls);
     let asked = settings.limits.max_connections;
     if asked.is_some_and(|asked| asked > cap) {
         let limit = descriptors.unwrap_or_default();
@@ -57,6 +77,13 @@ pub fn remark(settings: &Settings, at: &[ListenAddr], cap: usize, descriptors: O
     }
     for name in RESERVED.iter().filter(|name| is_hidden(settings, name)) {
         log::warn!("{name} in the root is not served: /{name} is the server's own");
+    }
+}
+
+/// Says which certificates end soon, or have ended.
+pub fn tell_expiry(tls: Option<&Tls>) {
+    for warning in tls.map_or_else(Vec::new, |tls| tls.warnings(SystemTime::now())) {
+        log::warn!("{warning}");
     }
 }
 
@@ -80,8 +107,14 @@ fn block(settings: &Settings, scene: &Scene<'_>) -> String {
     let mut row = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:<9} {value}");
     };
-    for addr in scene.at {
-        row("url", url(addr));
+    for addr in &scene.at.public {
+        row("url", url(addr, scene.tls));
+    }
+    for certificate in scene.tls.iter().flat_map(|tls| tls.certificates()) {
+        row("tls", shown_certificate(certificate));
+    }
+    if let Some(redirect) = &scene.at.redirect {
+        row("redirect", format!("{} to https", url(redirect, None)));
     }
     row("root", shown(&settings.files.root));
     row(
@@ -146,16 +179,29 @@ fn clients(settings: &Settings) -> String {
 
 /// Where operators look.
 fn operators(scene: &Scene<'_>) -> String {
-    let at = scene.backstage.or(scene.at.iter().find(|at| matches!(at, ListenAddr::Tcp(_))));
-    format!("{}security-dashboard, /metrics, /status", at.map_or("/".to_owned(), url))
+    let at =
+        scene.at.operators.as_ref().or(scene.at.public.iter().find(|at| matches!(at, ListenAddr::Tcp(_))));
+    format!("{}security-dashboard, /metrics, /status", at.map_or("/".to_owned(), |at| url(at, scene.tls)))
 }
 
 /// The address as a client types it.
-pub fn url(addr: &ListenAddr) -> String {
+fn url(addr: &ListenAddr, tls: Option<&Tls>) -> String {
     match addr {
+        ListenAddr::Tcp(addr) if tls.is_some() => format!("https://{addr}/"),
         ListenAddr::Tcp(addr) => format!("http://{addr}/"),
         ListenAddr::Unix(path) => format!("unix:{}", path.display()),
     }
+}
+
+/// For which names it stands and until when; of one that nobody signed also how to know it again.
+fn shown_certificate(certificate: &Certificate) -> String {
+    let names =
+        if certificate.names.is_empty() { "no name".to_owned() } else { certificate.names.join(", ") };
+    if certificate.file.is_some() {
+        return format!("{names}; until {}", httpdate::fmt_http_date(certificate.not_after));
+    }
+    let octets = certificate.fingerprint.map(|octet| format!("{octet:02X}"));
+    format!("{names}; self-signed, for development\n            SHA-256 {}", octets.join(":"))
 }
 
 fn shown(path: &Path) -> String {

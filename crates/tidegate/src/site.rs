@@ -17,6 +17,7 @@ use crate::handlers::upload::Uploads;
 use crate::http::cors::Cors;
 use crate::http::host::{HostPolicy, LastHost};
 use crate::limits::{Budget, Guard, Ledger};
+use crate::net::Tls;
 use crate::pool::Pool;
 use crate::store::LocalStore;
 use crate::telemetry::Tally;
@@ -72,6 +73,8 @@ pub struct Site {
     pub has_backstage: bool,
     /// What they show.
     pub overview: Arc<Overview>,
+    /// What it proves to be, where it speaks TLS; a connection keeps what it began with.
+    pub tls: Option<Arc<Tls>>,
     /// Whose scripts may read our answers.
     pub cors: Cors,
     /// Files below the root.
@@ -90,7 +93,7 @@ pub struct Site {
 
 impl Site {
     /// Builds a site from validated settings; cannot fail, so that a reload is all or nothing.
-    pub fn new(settings: &Settings, services: &Services, tally: &Arc<Tally>) -> Self {
+    pub fn new(settings: &Settings, tls: Option<Arc<Tls>>, services: &Services, tally: &Arc<Tally>) -> Self {
         let means = Means {
             codings: services.codings.clone(),
             pool: services.pool.clone(),
@@ -114,6 +117,7 @@ impl Site {
             access: Access::new(&settings.admin),
             has_backstage: settings.admin.listen.is_some(),
             overview: Arc::clone(&services.overview),
+            tls,
             cors: Cors::new(&settings.cors.origins),
             files: Files::new(
                 Arc::clone(&services.root),

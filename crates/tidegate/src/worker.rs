@@ -21,7 +21,7 @@ use crate::http::host::Here;
 use crate::isolate;
 use crate::limits::Admission;
 use crate::net::listener::Bound;
-use crate::net::{Listener, Peer, Transport, sys};
+use crate::net::{Listener, Peer, Tls, Transport, sys};
 use crate::pipeline::{Caller, Purpose};
 use crate::site::{Services, Site};
 use crate::telemetry::log::LogWriter;
@@ -42,8 +42,8 @@ const CROWD: usize = 256;
 /// What a worker is told while it runs.
 #[derive(Clone, Debug)]
 pub enum Order {
-    /// Serve by these settings from now on.
-    Reload(Arc<Settings>),
+    /// Serve by these settings from now on, with these certificates.
+    Reload(Arc<Settings>, Option<Arc<Tls>>),
     /// Accept from now on.
     Open,
     /// Stop accepting, finish what was begun, then end.
@@ -77,6 +77,8 @@ pub struct Start {
     pub entrances: Vec<Entrance>,
     /// What it serves.
     pub settings: Arc<Settings>,
+    /// What it proves to be, where it speaks TLS.
+    pub tls: Option<Arc<Tls>>,
     /// What it shares with the others, under locks or atomics.
     pub services: Services,
     /// Seats for connections.
@@ -134,9 +136,10 @@ async fn run(
     mut orders: mpsc::UnboundedReceiver<Order>,
     ready: &SyncSender<io::Result<()>>,
 ) -> io::Result<()> {
-    let Start { number, entrances, settings, services, admission, notes, writer, epoch, courtesy } = start;
+    let Start { number, entrances, settings, tls, services, admission, notes, writer, epoch, courtesy } =
+        start;
     let recorder = Recorder::new(notes, format!("worker-{number}"), writer, &settings.log);
-    let site = Site::new(&settings, &services, recorder.tally());
+    let site = Site::new(&settings, tls, &services, recorder.tally());
     let local = Rc::new(Local::new(site, Clock::new(epoch), recorder));
     local.site().files.pages().read(local.clock.now());
     let (drain, draining) = watch::channel(false);
@@ -157,8 +160,8 @@ async fn run(
                     .drain(..)
                     .map(|door| spawn_local(door.accept_until(draining.clone(), backlogs.clone()))),
             ),
-            Order::Reload(settings) => {
-                reload(&local, &settings, &services);
+            Order::Reload(settings, tls) => {
+                reload(&local, &settings, tls, &services);
                 backlog.send_replace(settings.server.backlog);
             }
             Order::Drain => break,
@@ -176,10 +179,10 @@ async fn run(
     Ok(())
 }
 
-fn reload(local: &Local, settings: &Settings, services: &Services) {
+fn reload(local: &Local, settings: &Settings, tls: Option<Arc<Tls>>, services: &Services) {
     let log: &LogSettings = &settings.log;
     local.recorder.reshape(log);
-    local.swap_site(Site::new(settings, services, local.recorder.tally()));
+    local.swap_site(Site::new(settings, tls, services, local.recorder.tally()));
 }
 
 /// Keeps time for a worker: deadlines, the `Date` field, log lines that wait to be handed over, and memory that is not

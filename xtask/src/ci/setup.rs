@@ -14,7 +14,7 @@ pub(super) const FUZZ: Tool = Tool::from_crate("cargo-fuzz", "0.13.2", &["--debu
 pub(super) const NIGHTLY: Tool = Tool::rustup("nightly");
 
 /// In the order of installing: npm comes before what npm brings.
-const TOOLS: [Tool; 22] = [
+const TOOLS: [Tool; 24] = [
     Tool::debian("brotli", "brotli"),
     // libFuzzer is written in C++.
     Tool::debian("c++", "g++"),
@@ -23,7 +23,10 @@ const TOOLS: [Tool; 22] = [
     Tool::debian("groff", "groff-base"),
     Tool::debian("kill", "procps"),
     Tool::debian("mkfs.ext4", "e2fsprogs"),
+    // h2load comes with it.
+    Tool::debian("nghttp", "nghttp2-client"),
     Tool::debian("nginx", "nginx"),
+    Tool::debian("openssl", "openssl"),
     Tool::debian("promtool", "prometheus"),
     Tool::debian("strace", "strace"),
     Tool::debian("systemd-analyze", "systemd"),

@@ -18,12 +18,12 @@ use crate::bench::grid::Grid;
 use crate::command::TempDir;
 use crate::context::Context;
 use crate::subject::{self, Subject};
-use crate::tools::Tool;
+use crate::tools::{self, Missing, Tool};
 use certificate::{Certificate, Key};
 use findings::{Finding, Severity};
 
 /// Debian's program has no suffix.
-pub(crate) const TESTSSL: Tool = Tool::debian("testssl", "testssl.sh");
+const TESTSSL: Tool = Tool::debian("testssl", "testssl.sh");
 
 /// One run takes a minute on an idle machine.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -62,6 +62,7 @@ fn parse(flags: &[&str]) -> Result<Plan, String> {
 
 fn perform(root: &Path, plan: &Plan) -> Result<Verdict, String> {
     let context = Context::new(root).map_err(|error| format!("no folders for tools and logs: {error}"))?;
+    install(&context)?;
     let folder = TempDir::new("testssl").map_err(|error| format!("no temporary folder: {error}"))?;
     if let Some(port) = plan.port {
         let certificate = Certificate::make(&context, folder.path(), Key::Ecdsa)?;
@@ -75,6 +76,13 @@ fn perform(root: &Path, plan: &Plan) -> Result<Verdict, String> {
         reports.push((key.name(), examine(&context, &certificate, server.port)?));
     }
     Ok(judge(&reports))
+}
+
+fn install(context: &Context) -> Result<(), String> {
+    match tools::install_missing(&[TESTSSL], context).pop() {
+        None => Ok(()),
+        Some(Missing::NotTried(why) | Missing::Failed(why)) => Err(why),
+    }
 }
 
 /// A server that says for how long it is to be asked by TLS alone, as one that is meant for the world does.

@@ -193,7 +193,7 @@ mod tests {
             ),
             ("port = 80", "t.toml:1:1: port: unknown key; did you mean server.port?"),
             ("\n[servr]\n", "t.toml:2:2: servr: unknown key; did you mean server?"),
-            ("[tls]\ncert = 'x'", "t.toml:1:2: tls: unknown key"),
+            ("[cache]\nsize = 'x'", "t.toml:1:2: cache: unknown key"),
             ("[log]\ncolour = 'x'", "t.toml:2:1: log.colour: unknown key"),
         ] {
             assert_eq!(read(input).unwrap_err(), error);

@@ -6,8 +6,8 @@
 //!       ──► file  ─┘                          │         resolve  the type and the bounds of each row
 //!                                             └─► show  TOML again; what a reload may not change
 //! ```
-//! `units`, `address` and `origin` parse single values, `error` says what is wrong and where, `nearest` guesses what
-//! was meant. A new setting is a row in `table`, a field in `settings`, a line in `resolve` and one in
+//! `units`, `address` and `origin` parse single values, `tls` holds what belongs together of TLS, `error` says what is
+//! wrong and where, `nearest` guesses what was meant. A new setting is a row in `table`, a field in `settings`, a line in `resolve` and one in
 //! `show`.
 
 mod address;
@@ -25,6 +25,7 @@ mod show;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod token;
 mod units;
 
@@ -41,6 +42,7 @@ pub use settings::{
     AccessFormat, AdminSettings, BanMode, BanSettings, ClientSettings, CorsSettings, FileSettings,
     HostSettings, LimitSettings, LogSettings, ServerSettings, Settings, ThreadRange, UploadSettings,
 };
+pub use tls::{TlsPair, TlsSettings};
 pub use token::Token;
 
 /// What `-h` says of a long flag, given without its dashes; `None` where there is no such flag.

@@ -21,6 +21,7 @@ use super::settings::{
     HostSettings, LimitSettings, LogSettings, ServerSettings, Settings, ThreadRange, UploadSettings,
 };
 use super::table as t;
+use super::tls;
 use super::token::Token;
 use super::units::{duration_in, number_in, size_in, write_size};
 use crate::net::cidr::{Cidr, CidrError, CidrSet};
@@ -89,15 +90,17 @@ impl Invocation {
         resolver: &Resolver<'_>,
     ) -> Result<Settings, ConfigError> {
         let layers = Layers::gather(self, environment)?;
+        let (server, admin) = (server(&layers, resolver)?, admin(&layers)?);
         let mut settings = Settings {
-            server: server(&layers, resolver)?,
+            tls: tls::tls(&layers, &server, &admin)?,
+            server,
             limits: limits(&layers)?,
             files: files(&layers)?,
             uploads: uploads(&layers)?,
             hosts: hosts(&layers)?,
             clients: clients(&layers)?,
             bans: bans(&layers)?,
-            admin: admin(&layers)?,
+            admin,
             cors: cors(&layers)?,
             log: log(&layers)?,
             notes: Vec::new(),
@@ -278,7 +281,7 @@ fn max_request_line(layers: &Layers, max_header: u64) -> Result<u64, ConfigError
 
 /// What is allowed but hardly meant.
 fn notes(layers: &Layers, settings: &Settings) -> Vec<String> {
-    let mut notes = Vec::new();
+    let mut notes = Vec::from_iter(tls::note(settings));
     if settings.limits.max_body > settings.limits.body_memory {
         let (body, memory) = (write_size(settings.limits.max_body), write_size(settings.limits.body_memory));
         notes.push(format!(
@@ -312,7 +315,7 @@ fn threads(text: &str) -> Result<ThreadRange, BadValue> {
     })
 }
 
-fn path(text: &str) -> Result<PathBuf, BadValue> {
+pub(super) fn path(text: &str) -> Result<PathBuf, BadValue> {
     if text.is_empty() || text.contains('\0') {
         return Err(BadValue::expected("a path"));
     }
@@ -333,7 +336,7 @@ fn extension(text: &str) -> Result<String, BadValue> {
     Err(BadValue::expected("an extension without its dot, like txt"))
 }
 
-fn switch(text: &str) -> Result<bool, BadValue> {
+pub(super) fn switch(text: &str) -> Result<bool, BadValue> {
     match text {
         "true" | "1" => Ok(true),
         "false" | "0" => Ok(false),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::address::{AllowHosts, ListenAddr};
 use super::rate::RateLimit;
 use super::table::{HOST, PORT};
+use super::tls::TlsSettings;
 use super::token::Token;
 use crate::net::cidr::CidrSet;
 
@@ -37,6 +38,8 @@ pub struct Settings {
     pub cors: CorsSettings,
     /// What is logged, and where.
     pub log: LogSettings,
+    /// Whether and how TLS is spoken.
+    pub tls: TlsSettings,
     /// What the operator should know, each one line, to be logged as a warning at start.
     pub notes: Vec<String>,
 }

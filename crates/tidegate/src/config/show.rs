@@ -8,6 +8,7 @@ use log::LevelFilter;
 use super::address::{ListenAddr, ip_of};
 use super::settings::{AccessFormat, ClientSettings, ServerSettings, Settings, ThreadRange};
 use super::table::{self as t, Flag, GROUPS, Reload};
+use super::tls::TlsSettings;
 use super::units::{write_duration, write_size};
 use crate::net::cidr::CidrSet;
 
@@ -100,6 +101,7 @@ impl Settings {
             (&t::JSON_LOG_FILE, optional_path(log.json_file.as_ref())),
             (&t::AUDIT_LOG, optional_path(log.audit_file.as_ref())),
         ]);
+        rows.extend(tls_rows(&self.tls));
         rows
     }
 }
@@ -126,6 +128,17 @@ fn server_rows(server: &ServerSettings) -> Vec<(&'static Flag, Written)> {
     ]
 }
 
+fn tls_rows(tls: &TlsSettings) -> [(&'static Flag, Written); 5] {
+    let text = |text: Option<String>| text.map_or(Written::Unset, Written::Text);
+    [
+        (&t::TLS_CERT, paths(tls.pairs.iter().map(|pair| &pair.cert))),
+        (&t::TLS_KEY, paths(tls.pairs.iter().map(|pair| &pair.key))),
+        (&t::TLS_SELF_SIGNED, Written::Switch(tls.self_signed)),
+        (&t::TLS_REDIRECT, text(tls.redirect.map(|at| at.to_string()))),
+        (&t::HSTS, text(tls.hsts.map(|age| write_duration(&age)))),
+    ]
+}
+
 /// The port, where host and port alone say where the server listens.
 fn port_of(server: &ServerSettings) -> Option<u16> {
     match server.listen.as_slice() {
@@ -140,6 +153,11 @@ fn may_change(reload: Reload, old: &Written, new: &Written) -> bool {
         // Back to the terminal needs no folder.
         (Reload::SameFolder, _, Written::Unset) => true,
         (Reload::SameFolder, Written::Text(old), Written::Text(new)) => folder(old) == folder(new),
+        // Other files of the same folders; but none at all would mean another protocol.
+        (Reload::SameFolder, Written::List(old), Written::List(new)) => {
+            let known = |file: &String| old.iter().any(|old| folder(old) == folder(file));
+            old.is_empty() == new.is_empty() && new.iter().all(known)
+        }
         _ => old == new,
     }
 }
@@ -183,6 +201,10 @@ fn path(path: &Path) -> Written {
 
 fn optional_path(given: Option<&PathBuf>) -> Written {
     given.map_or(Written::Unset, |given| path(given))
+}
+
+fn paths<'a>(given: impl Iterator<Item = &'a PathBuf>) -> Written {
+    Written::List(given.map(|path| path.display().to_string()).collect())
 }
 
 fn proxies(clients: &ClientSettings) -> Written {

@@ -83,6 +83,7 @@ pub(super) const GROUPS: &[(&str, &str)] = &[
     ("cors", "Scripts of other origins"),
     ("admin", "Metrics, status and dashboard"),
     ("log", "Logs"),
+    ("tls", "TLS"),
 ];
 
 /// The most common answers, so that a row says only what is particular to it.
@@ -228,6 +229,17 @@ table! {
     AUDIT_LOG { name: "audit-log", value: "FILE", shape: Shape::Text, key: "log.audit_file",
         reload: Reload::SameFolder,
         help: "File for security events as JSON lines" }
+
+    TLS_CERT { name: "tls-cert", value: "FILE", shape: Shape::List, key: "tls.cert", reload: Reload::SameFolder,
+        help: "Certificate to serve over TLS, PEM, with those that sign it behind it (repeatable)" }
+    TLS_KEY { name: "tls-key", value: "FILE", shape: Shape::List, key: "tls.key", reload: Reload::SameFolder,
+        help: "Its private key, PEM, not encrypted; one for each --tls-cert, in the same order" }
+    TLS_SELF_SIGNED { name: "tls-self-signed", shape: Shape::Switch, key: "tls.self_signed", reload: Reload::Fixed,
+        help: "Serve over TLS with a certificate that is made at start, for development" }
+    TLS_REDIRECT { name: "tls-redirect", value: "ADDR", shape: Shape::Text, key: "tls.redirect",
+        reload: Reload::Fixed, help: "Listen here for plain HTTP too, and answer with the way to HTTPS: 0.0.0.0:80" }
+    HSTS { name: "hsts", value: "DURATION", key: "tls.hsts",
+        help: "Have browsers come over TLS only for so long, 0s to 17520h [default: do not say]" }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The configuration as a whole: command line, environment and file to settings, and back.
 
 mod commands;
+mod tls;
 
 use std::ffi::OsString;
 use std::fs;
@@ -121,6 +122,7 @@ fn run_2_defaults_are_those_of_the_contract() {
             json_file: None,
             audit_file: None,
         },
+        tls: TlsSettings::default(),
         notes: vec![],
     };
     assert_eq!(settings, expected);

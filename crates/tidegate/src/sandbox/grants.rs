@@ -22,7 +22,7 @@ pub struct Grant {
 pub enum Purpose {
     /// The root: files are read, folders are listed.
     Serve,
-    /// Configuration: files are read again.
+    /// Configuration, certificates: files are read again.
     Reread,
     /// Uploads: files are made, written, read and removed, and counted.
     Keep,
@@ -41,6 +41,7 @@ pub fn grants(settings: &Settings, config: Option<&Path>) -> Vec<Grant> {
     ];
     grants.extend(config.into_iter().flat_map(|file| of_file(file, Purpose::Reread)));
     grants.extend(settings.admin.token_file.iter().flat_map(|file| of_file(file, Purpose::Reread)));
+    grants.extend(settings.tls.files().flat_map(|file| of_file(file, Purpose::Reread)));
     grants.extend(settings.server.state.iter().map(|at| Grant { at: at.clone(), purpose: Purpose::Keep }));
     let logs = [&log.file, &log.json_file, &log.audit_file];
     grants.extend(logs.into_iter().flatten().flat_map(|file| of_file(file, Purpose::Append)));

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::config::ListenAddr;
+use crate::net::tls::CertificateError;
 use crate::sandbox::UserError;
 
 /// Why the server did not start; a sentence for the operator.
@@ -41,6 +42,9 @@ pub enum StartError {
     /// The folder for what survives a restart cannot be used.
     #[error("cannot use the state folder {}: {}", .0.display(), .1)]
     State(PathBuf, io::Error),
+    /// A certificate cannot be served.
+    #[error(transparent)]
+    Tls(#[from] CertificateError),
     /// The process cannot become the user that was asked for.
     #[error(transparent)]
     User(#[from] UserError),

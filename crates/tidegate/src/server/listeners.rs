@@ -7,6 +7,7 @@ use std::path::Path;
 use super::StartError;
 use super::takeover::Predecessor;
 use crate::config::{ListenAddr, Settings};
+use crate::greeting::Addresses;
 use crate::net::handover::Sockets;
 use crate::net::inherited::{self, Inherited};
 use crate::net::listener::{self, Bound, SocketFiles};
@@ -43,13 +44,17 @@ impl Listeners {
             workers: server.workers,
             backlog: server.backlog,
         };
-        // A service manager's sockets stand for the default address, but not for one that somebody asked for.
-        let by_default = server.listens_by_default() && !stock.lent.is_empty();
         let mut entrances = Vec::new();
-        let public = server.listen.iter().filter(|_| !by_default).map(|addr| (addr, Purpose::Public));
-        let operators = settings.admin.listen.iter().map(|addr| (addr, Purpose::Operators));
-        for (addr, purpose) in operators.chain(public) {
-            entrances.push(stock.entrances(addr, purpose)?);
+        if let Some(addr) = &settings.admin.listen {
+            entrances.push(stock.entrances(addr, Purpose::Operators)?);
+        }
+        if let Some(addr) = settings.tls.redirect {
+            entrances.push(stock.entrances(&ListenAddr::Tcp(addr), Purpose::Redirect)?);
+        }
+        // A service manager's other sockets stand for the default address, but not for one that somebody asked for.
+        let by_default = server.listens_by_default() && !stock.lent.is_empty();
+        for addr in server.listen.iter().filter(|_| !by_default) {
+            entrances.push(stock.entrances(addr, Purpose::Public)?);
         }
         let control = server.control.as_ref().map(|path| stock.control(path)).transpose()?;
         entrances.extend(stock.rest()?);
@@ -58,13 +63,17 @@ impl Listeners {
         Ok(Self { entrances, control, files: stock.files })
     }
 
-    /// Where clients find the server, and where operators do if that is elsewhere; with the real ports.
-    pub(super) fn places(&self) -> (Vec<ListenAddr>, Option<ListenAddr>) {
+    /// Where they are.
+    pub(super) fn addresses(&self) -> Addresses {
         let firsts = || self.entrances.iter().filter_map(|all| all.first());
         let of = |purpose| {
             firsts().filter(move |first| first.purpose == purpose).map(|first| first.bound.at.clone())
         };
-        (of(Purpose::Public).collect(), of(Purpose::Operators).next())
+        Addresses {
+            public: of(Purpose::Public).collect(),
+            operators: of(Purpose::Operators).next(),
+            redirect: of(Purpose::Redirect).next(),
+        }
     }
 
     /// Duplicates of all, for a successor, where one could ask for them.

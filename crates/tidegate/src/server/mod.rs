@@ -1,10 +1,10 @@
 //! The server as a whole: bind, start pool and workers, then listen to signals and operators until it ends (SPEC RUN).
 //!
 //! ```text
-//! bind ─► user ─► root, store ─► sandbox ─► log ─► pool ─► workers ─► ready
-//!                                                                       │ HUP: settings read anew ─► Site swapped
-//!                                                                       │ TERM, INT: not ready ─ delay ─► drain
-//!                                                                       │ a successor is ready ─► drain
+//! bind ─► user ─► root, store, TLS ─► sandbox ─► log ─► pool ─► workers ─► ready
+//!                                                                            │ HUP: settings read anew ─► Site swapped
+//!                                                                            │ TERM, INT: not ready ─ delay ─► drain
+//!                                                                            │ a successor is ready ─► drain
 //! ```
 
 mod capacity;
@@ -43,10 +43,11 @@ use self::signals::{Asked, Signals};
 use self::state::State;
 use self::takeover::Predecessor;
 use self::watchdog::Watchdog;
-use crate::config::{Invocation, ListenAddr, Settings};
-use crate::greeting;
+use crate::config::{Invocation, Settings};
+use crate::greeting::{self, Addresses};
 use crate::isolate;
 use crate::limits::Admission;
+use crate::net::Tls;
 use crate::net::handover::Sockets;
 use crate::net::listener::{Bound, SocketFiles};
 use crate::site::Services;
@@ -61,12 +62,16 @@ const DRAIN_DEADLINE_PASSED: u8 = 3;
 const STATUS_EVERY: Duration = Duration::from_secs(30);
 /// How often the server looks whether its workers live, and keeps what the past second was like.
 const SECOND: Duration = Duration::from_secs(1);
+/// How often the server looks whether a certificate ends soon.
+const DAY: Duration = Duration::from_hours(24);
 /// Wishes that may wait: those of all callers that the control socket has at a time.
 const WISHES: usize = 8;
 
 /// A running server.
 pub struct Server {
     settings: Arc<Settings>,
+    /// What it proves to be, where it speaks TLS.
+    tls: Option<Arc<Tls>>,
     invocation: Invocation,
     workers: Vec<Worker>,
     services: Services,
@@ -75,7 +80,7 @@ pub struct Server {
     started: Instant,
     descriptors: Option<u64>,
     /// Where it listens.
-    at: Vec<ListenAddr>,
+    at: Addresses,
     /// What survives a restart.
     state: Option<State>,
     /// Where operators' commands come in, until somebody listens there.
@@ -146,6 +151,7 @@ impl Server {
     async fn watch(&mut self, signals: &mut Signals, mut wished: mpsc::Receiver<Wish>) -> Option<Ending> {
         let mut status = tokio::time::interval_at(tokio::time::Instant::now() + STATUS_EVERY, STATUS_EVERY);
         let mut second = tokio::time::interval_at(tokio::time::Instant::now() + SECOND, SECOND);
+        let mut day = tokio::time::interval_at(tokio::time::Instant::now() + DAY, DAY);
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut finished, mut watchdog) = (0, Watchdog::default());
         loop {
@@ -169,6 +175,7 @@ impl Server {
                         watchdog.walk(&self.services.overview);
                     });
                 }
+                _ = day.tick() => greeting::tell_expiry(self.tls.as_deref()),
                 _ = status.tick() => finished = isolate::run(|| self.tell_status(finished)).unwrap_or(finished),
             }
         }

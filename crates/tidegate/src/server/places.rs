@@ -1,18 +1,20 @@
 //! What a server opens at start, with which rights, and what it may open later (SPEC SEC-7).
 //!
-//! The order matters. Before the other user come the listeners, for ports below 1024. After it come root, store and
-//! logs: what this user may not open is then seen at start, not at the first rotation. After the store comes the
+//! The order matters. Before the other user come the listeners, for ports below 1024. After it come root, store,
+//! certificates and logs: what this user may not open is then seen at start, not at the first rotation or renewal. After the store comes the
 //! sandbox, and only then the first thread: none of this reaches a thread that is there already.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::StartError;
 use crate::config::{Environment, Invocation, Settings};
+use crate::net::Tls;
 use crate::sandbox::{self, Confined, Grant, Purpose, User};
 use crate::store::LocalStore;
 
@@ -38,6 +40,12 @@ pub fn check_places(settings: &Settings) -> Result<(), StartError> {
 pub(super) fn open_root(root: &Path) -> Result<OwnedFd, StartError> {
     rustix::fs::open(root, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|errno| StartError::Root(root.display().to_string(), errno.into()))
+}
+
+/// Reads the certificates that `settings` name, or makes one, as the user that the process now is: what that one may
+/// not read would fail each reload.
+pub(super) fn load_tls(settings: &Settings) -> Result<Option<Arc<Tls>>, StartError> {
+    Ok(Tls::load(&settings.tls, &settings.own_names(), None, SystemTime::now())?)
 }
 
 /// Keeps the calling thread, and those that it starts, to what `settings` need; adds to their notes what the operator

@@ -2,11 +2,13 @@
 //! came of it is said to everybody who may want to know: log, metrics, service manager, and who asked.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::{Server, capacity};
 use crate::config::Environment;
 use crate::greeting;
 use crate::isolate::{self, Panicked};
+use crate::net::Tls;
 use crate::telemetry::log as logging;
 use crate::worker::Order;
 
@@ -43,6 +45,8 @@ impl Server {
             return Err(format!("{key} cannot change while the server runs; restart it for that"));
         }
         // What can fail comes first; from the reopened log on, nothing does.
+        let tls = Tls::load(&new.tls, &new.own_names(), self.tls.as_deref(), SystemTime::now())
+            .map_err(|error| error.to_string())?;
         self.services.pool.resize(new.server.threads, new.server.queue).map_err(|error| error.to_string())?;
         if let Err(error) = self.writer.reopen(&new.log) {
             let old = &self.settings.server;
@@ -51,7 +55,7 @@ impl Server {
         }
         logging::reshape(&new.log);
         let cap = capacity::connections(&new, self.descriptors);
-        greeting::remark(&new, &self.at, cap, self.descriptors);
+        greeting::remark(&new, tls.as_deref(), &self.at.public, cap, self.descriptors);
         self.admission().set_cap(cap);
         if let Some(store) =
             self.services.store.as_ref().filter(|_| new.uploads.quota != self.settings.uploads.quota)
@@ -61,10 +65,10 @@ impl Server {
         let overview = &self.services.overview;
         self.services.ledger.rescale(&self.settings.clients, &new.clients, overview.now());
         let changed = self.settings.changed_keys(&new);
-        self.settings = Arc::new(new);
-        overview.reloaded(Arc::clone(&self.settings));
+        (self.settings, self.tls) = (Arc::new(new), tls);
+        overview.reloaded(Arc::clone(&self.settings), self.tls.clone());
         for worker in &self.workers {
-            worker.order(Order::Reload(Arc::clone(&self.settings)));
+            worker.order(Order::Reload(Arc::clone(&self.settings), self.tls.clone()));
         }
         Ok(changed)
     }

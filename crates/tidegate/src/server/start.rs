@@ -1,6 +1,7 @@
 //! The start of a server: everything, or nothing.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -11,14 +12,14 @@ use super::notify::Notifier;
 use super::state::State;
 use super::takeover::Predecessor;
 use super::{Server, StartError, capacity, places};
-use crate::config::{Invocation, ListenAddr, LogSettings, Settings};
+use crate::config::{Invocation, LogSettings, Settings};
 use crate::conn::send_file::copied_end;
 use crate::greeting::{self, Scene};
 use crate::handlers::files::codings::Codings;
 use crate::handlers::health::Draining;
 use crate::handlers::overview::{Overview, Parts};
 use crate::limits::{Admission, Budget, Ledger};
-use crate::net::sys;
+use crate::net::{Tls, sys};
 use crate::pool::Pool;
 use crate::sandbox::Confined;
 use crate::site::Services;
@@ -40,7 +41,7 @@ impl Server {
     ) -> Result<Self, StartError> {
         let started = Instant::now();
         let listeners = Listeners::open(&settings, predecessor)?;
-        let (at, backstage) = listeners.places();
+        let at = listeners.addresses();
         let duplicates = listeners.duplicates()?;
         let notifier = Notifier::find();
         sys::set_up_memory();
@@ -48,12 +49,7 @@ impl Server {
         // All three read what lies beyond the sandbox: the cache counts the cores.
         let (codings, copied_end) = (Codings::default(), copied_end(sys::largest_receive_queue()));
         let process = Process::open()?;
-        places::give_up(&settings)?;
-        let root = places::open_root(&settings.files.root)?;
-        let store = places::open_store(&settings);
-        let ledger = Arc::new(Ledger::new());
-        let state = State::of(&settings, &ledger)?;
-        let confined = places::keep(&invocation, &mut settings, &store)?;
+        let Ground { root, store, tls, ledger, state, confined } = ground(&invocation, &mut settings)?;
         // From here on there are threads.
         let (writer, log_thread) = start_log(&settings.log, started)?;
         state.iter().for_each(State::tell);
@@ -81,7 +77,7 @@ impl Server {
             budget: parts.budget.clone(),
             ledger: Arc::clone(&parts.ledger),
             draining: parts.draining.clone(),
-            overview: Arc::new(Overview::new(parts, Arc::clone(&settings))),
+            overview: Arc::new(Overview::new(parts, Arc::clone(&settings), tls.clone())),
             room: capacity::remembered(descriptors, cap, settings.server.workers),
             codings,
             copied_end,
@@ -91,6 +87,7 @@ impl Server {
         let Listeners { entrances, control, files } = listeners;
         let mut server = Self {
             settings,
+            tls,
             invocation,
             workers: Vec::new(),
             services,
@@ -109,13 +106,19 @@ impl Server {
         };
         server.start_workers(entrances, notes, capacity::courtesy(descriptors, cap))?;
         capacity::spare(&server.services.root)?;
-        server.greet(backstage.as_ref(), &confined, cap);
+        server.greet(&confined, cap);
         Ok(server)
     }
 
-    fn greet(&self, backstage: Option<&ListenAddr>, confined: &Confined, cap: usize) {
-        let uploads = self.services.store.is_some();
-        let scene = Scene { at: &self.at, backstage, uploads, confined, cap, descriptors: self.descriptors };
+    fn greet(&self, confined: &Confined, cap: usize) {
+        let scene = Scene {
+            at: &self.at,
+            tls: self.tls.as_deref(),
+            uploads: self.services.store.is_some(),
+            confined,
+            cap,
+            descriptors: self.descriptors,
+        };
         greeting::greet(&self.settings, &scene);
     }
 
@@ -132,6 +135,7 @@ impl Server {
                 number,
                 entrances,
                 settings: Arc::clone(&self.settings),
+                tls: self.tls.clone(),
                 services: self.services.clone(),
                 admission: self.services.overview.parts.admission.clone(),
                 notes,
@@ -142,6 +146,27 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// What is opened before there are threads, by the user that the process becomes.
+struct Ground {
+    root: OwnedFd,
+    store: places::Stored,
+    tls: Option<Arc<Tls>>,
+    ledger: Arc<Ledger>,
+    state: Option<State>,
+    confined: Confined,
+}
+
+fn ground(invocation: &Invocation, settings: &mut Settings) -> Result<Ground, StartError> {
+    places::give_up(settings)?;
+    let root = places::open_root(&settings.files.root)?;
+    let store = places::open_store(settings);
+    let ledger = Arc::new(Ledger::new());
+    let state = State::of(settings, &ledger)?;
+    let tls = places::load_tls(settings)?;
+    let confined = places::keep(invocation, settings, &store)?;
+    Ok(Ground { root, store, tls, ledger, state, confined })
 }
 
 /// Starts the log, where panics are told too.

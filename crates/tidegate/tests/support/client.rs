@@ -1,6 +1,6 @@
 //! A raw HTTP/1.1 client: bytes out as given, responses in with every check that a strict client makes.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -9,9 +9,15 @@ use super::SOON;
 /// One connection.
 pub struct Client {
     pub stream: TcpStream,
+    /// What encrypts what goes over it, where that is not in the clear.
+    pipe: Option<Box<dyn Pipe>>,
     received: Vec<u8>,
     host: String,
 }
+
+/// Bytes out and in; closing it says so where the protocol can.
+pub trait Pipe: Read + Write + Send + Sync {}
+impl<T: Read + Write + Send + Sync> Pipe for T {}
 
 /// A response, checked for its framing.
 #[derive(Debug, Clone)]
@@ -65,12 +71,20 @@ impl Client {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(SOON)).unwrap();
         stream.set_write_timeout(Some(SOON)).unwrap();
-        Self { stream, received: Vec::new(), host: addr.to_string() }
+        Self { stream, pipe: None, received: Vec::new(), host: addr.to_string() }
+    }
+
+    /// A client that speaks through `pipe` over `stream`, to a server of the name `host`.
+    pub fn through(stream: TcpStream, pipe: Box<dyn Pipe>, host: String) -> Self {
+        Self { stream, pipe: Some(pipe), received: Vec::new(), host }
     }
 
     /// Sends bytes as they are; a server that has closed is no error here.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        let _ = self.stream.write_all(bytes.as_ref());
+        let _ = match &mut self.pipe {
+            None => self.stream.write_all(bytes.as_ref()),
+            Some(pipe) => pipe.write_all(bytes.as_ref()).and_then(|()| pipe.flush()),
+        };
     }
 
     /// Sends a request with a Host field of this server; `head` without the final empty line.
@@ -162,7 +176,7 @@ impl Client {
         let mut bytes = std::mem::take(&mut self.received);
         let mut piece = [0; 65536];
         let end = loop {
-            match self.stream.read(&mut piece) {
+            match self.read(&mut piece) {
                 Ok(0) => break End::Closed,
                 Ok(count) => bytes.extend_from_slice(&piece[..count]),
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
@@ -183,9 +197,17 @@ impl Client {
         end != End::Open
     }
 
+    /// An end that TLS does not announce is an error here.
+    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+        match &mut self.pipe {
+            None => self.stream.read(piece),
+            Some(pipe) => pipe.read(piece),
+        }
+    }
+
     fn more(&mut self) -> bool {
         let mut piece = [0; 65536];
-        match self.stream.read(&mut piece) {
+        match self.read(&mut piece) {
             Ok(count) => {
                 self.received.extend_from_slice(&piece[..count]);
                 count > 0

@@ -137,7 +137,7 @@ impl Setup {
         });
         let mut server = Server { child, addr: (Ipv4Addr::LOCALHOST, 0).into(), folder: self.folder, log };
         let url = server.wait_for_log("  url ");
-        if let Some(addr) = url.split("http://").nth(1) {
+        if let Some(addr) = url.split("://").nth(1) {
             server.addr = addr.trim_end_matches('/').parse().unwrap();
         }
         server

@@ -37,6 +37,12 @@ fn run_4_what_check_prints_is_the_same_configuration() {
         "--log-level=warn",
         "--log-file=l",
         "--json-log-file=j",
+        "--tls-cert=a.pem",
+        "--tls-cert=b.pem",
+        "--tls-key=a.key",
+        "--tls-key=b.key",
+        "--tls-redirect=[::]:80",
+        "--hsts=8760h",
     ];
     for args in [&[], full, &["0", "::1"], &["-H", "localhost"], &["-H", "0.0.0.0"]] {
         let settings = resolve(args, &[]).unwrap();
@@ -70,6 +76,15 @@ fn run_5_a_reload_may_not_change_what_is_fixed() {
     assert_eq!(changed(&["--log-file=a/l"], &["--log-file=a/m"]), None);
     assert_eq!(changed(&["--log-file=l"], &["--log-file=./m"]), None);
     assert_eq!(changed(&["--log-file=a/l"], &[]), None);
+    let pair = |cert: &'static str| ["--tls-cert", cert, "--tls-key", "d/key"];
+    assert_eq!(changed(&pair("d/a"), &pair("e/a")), Some("tls.cert"));
+    assert_eq!(changed(&[], &pair("d/a")), Some("tls.cert"), "turned on");
+    assert_eq!(changed(&pair("d/a"), &["--tls-self-signed"]), Some("tls.cert"));
+    assert_eq!(changed(&[], &["--tls-self-signed"]), Some("tls.self_signed"));
+    let redirect = |at: &'static str| ["--tls-self-signed", "--tls-redirect", at];
+    assert_eq!(changed(&redirect("0.0.0.0:80"), &redirect("0.0.0.0:81")), Some("tls.redirect"));
+    let more = [&pair("d/b")[..], &pair("d/c"), &["--hsts", "1h"]].concat();
+    assert_eq!(changed(&pair("d/a"), &more), None);
     let free =
         ["--threads=2", "--queue=9", "--keep-alive=1s", "--inline", "--allow-host=*", "--log-level=debug"];
     assert_eq!(changed(&[], &free), None);
@@ -89,7 +104,7 @@ fn run_4_subcommands_are_told_apart() {
         &["healthcheck", "--queue", "1"],
         &["completions", "cmd"],
         &["-p", "1", "check"],
-        &["--tls-cert", "x"],
+        &["--tls-certs", "x"],
         &["-p"],
     ];
     for args in refused {

@@ -19,6 +19,7 @@ use crate::http::reject::Extra;
 use crate::http::response::Live;
 use crate::http::{Code, Reject};
 use crate::limits::{Admission, Budget, Ledger};
+use crate::net::Tls;
 use crate::pool::Pool;
 use crate::sync::{Mutex, lock};
 use crate::telemetry::exposition::{Buckets, Family};
@@ -37,6 +38,7 @@ pub struct Overview {
     /// The parts.
     pub parts: Parts,
     settings: Mutex<Arc<Settings>>,
+    tls: Mutex<Option<Arc<Tls>>>,
     reload: Mutex<Reload>,
     stream: watch::Sender<Arc<[u8]>>,
     viewers: Arc<()>,
@@ -66,21 +68,23 @@ pub struct Parts {
 }
 
 impl Overview {
-    /// An overview of `parts`, which run by `settings`.
-    pub fn new(parts: Parts, settings: Arc<Settings>) -> Self {
+    /// An overview of `parts`, which run by `settings` and with the certificates of `tls`.
+    pub fn new(parts: Parts, settings: Arc<Settings>, tls: Option<Arc<Tls>>) -> Self {
         let reload = Reload { taken: true, at: unix_millis() / 1000 };
         Self {
             parts,
             settings: Mutex::new(settings),
+            tls: Mutex::new(tls),
             reload: Mutex::new(reload),
             stream: watch::Sender::new(Arc::default()),
             viewers: Arc::new(()),
         }
     }
 
-    /// Notes that `settings` were taken over.
-    pub fn reloaded(&self, settings: Arc<Settings>) {
+    /// Notes that `settings` were taken over, with the certificates of `tls`.
+    pub fn reloaded(&self, settings: Arc<Settings>, tls: Option<Arc<Tls>>) {
         *lock(&self.settings) = settings;
+        *lock(&self.tls) = tls;
         *lock(&self.reload) = Reload { taken: true, at: unix_millis() / 1000 };
     }
 
@@ -205,6 +209,11 @@ impl Overview {
 
     fn settings(&self) -> Arc<Settings> {
         Arc::clone(&lock(&self.settings))
+    }
+
+    /// The certificates that are served now; `None` without TLS.
+    pub fn tls(&self) -> Option<Arc<Tls>> {
+        lock(&self.tls).clone()
     }
 
     fn reload(&self) -> Reload {

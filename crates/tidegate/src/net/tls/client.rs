@@ -1,0 +1,1 @@
+//! The other end of a connection, for asking a server of one's own how it is.
