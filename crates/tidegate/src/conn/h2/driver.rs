@@ -125,7 +125,7 @@ impl Driver {
         let mut beginning = pin!(settings.handshake(Wire(Rc::clone(&self.pipe))));
         let begun = poll_fn(|cx| {
             let begun = beginning.as_mut().poll(cx);
-            let sent = self.pipe.borrow_mut().poll_send(cx);
+            let sent = self.pipe.borrow_mut().poll_end_turn(cx);
             match begun {
                 Poll::Ready(begun) => Poll::Ready(begun.ok()),
                 Poll::Pending if self.slot.is_over(cx) || matches!(sent, Poll::Ready(Err(_))) => {
@@ -177,7 +177,7 @@ impl Driver {
         if let Poll::Ready(Some(Ok((request, respond)))) = accepted {
             return Poll::Ready(Event::Request(request, respond));
         }
-        let sent = self.pipe.borrow_mut().poll_send(cx);
+        let sent = self.pipe.borrow_mut().poll_end_turn(cx);
         match accepted {
             Poll::Ready(Some(Err(error))) => return Poll::Ready(Event::Failed(error)),
             Poll::Ready(_) => return Poll::Ready(Event::Closed),
@@ -286,7 +286,7 @@ impl Driver {
         self.slot.set(self.shared.local.clock.now().after(FAREWELL));
         poll_fn(|cx| {
             let closed = http2.poll_closed(cx).is_ready();
-            match self.pipe.borrow_mut().poll_send(cx) {
+            match self.pipe.borrow_mut().poll_end_turn(cx) {
                 Poll::Ready(Ok(())) if closed => Poll::Ready(End::Politely),
                 Poll::Ready(Err(_)) => Poll::Ready(End::AtOnce),
                 _ if self.slot.is_over(cx) => Poll::Ready(End::AtOnce),

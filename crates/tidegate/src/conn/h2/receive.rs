@@ -10,7 +10,7 @@ use h2::RecvStream;
 use http1::BodyLength;
 
 use super::shared::Shared;
-use crate::conn::deadline::body_deadline;
+use crate::conn::deadline::{LINGER, body_deadline};
 use crate::conn::receive::{cut_short, late, make_room};
 use crate::handlers::upload;
 use crate::http::Reject;
@@ -68,5 +68,24 @@ pub(super) async fn body(
             Next::Broken(error) if error.is_io() || error.is_remote() => return Err(Stop::Gone),
             Next::Broken(_) => return Err(Stop::Refuse(cut_short(length, body.len()))),
         }
+    }
+}
+
+/// After an answer: reads and drops what is left of a body, for a short time, as over HTTP/1 before a close (SPEC H1-9).
+pub(super) async fn drop_rest(shared: &Rc<Shared>, stream: &mut RecvStream, max_body: u64) {
+    if stream.is_end_stream() {
+        return;
+    }
+    let slot = shared.local.deadlines.slot();
+    slot.set(shared.local.clock.now().after(LINGER));
+    let mut left = max_body.saturating_add(http1::DRAIN_LIMIT);
+    while left > 0 {
+        let piece = poll_fn(|cx| match stream.poll_data(cx) {
+            Poll::Pending if slot.is_over(cx) => Poll::Ready(None),
+            polled => polled,
+        });
+        let Some(Ok(piece)) = piece.await else { return };
+        let _ = stream.flow_control().release_capacity(piece.len());
+        left = left.saturating_sub(piece.len() as u64);
     }
 }

@@ -192,10 +192,12 @@ impl Sender<'_> {
     /// Waits until the client's windows have room for some of `wanted` bytes, and tells for how many.
     async fn room(&mut self, wanted: usize) -> Result<usize, Gone> {
         let Self { shared, stream, slot, pace, sent, .. } = self;
-        stream.reserve_capacity(wanted);
         let clock = &shared.local.clock;
         poll_fn(|cx| {
-            if shared.poll_room(cx).is_ready() {
+            // What is reserved and not used is taken from the other streams: nothing is, while too much is owed already.
+            let may_owe = shared.poll_room(cx).is_ready();
+            stream.reserve_capacity(if may_owe { wanted } else { 0 });
+            if may_owe {
                 if stream.capacity() > 0 {
                     return Poll::Ready(Ok(stream.capacity().min(wanted)));
                 }

@@ -72,6 +72,8 @@ async fn answer(shared: &Rc<Shared>, head: &Head, stream: &mut Stream) {
         None => exchange.status = CLIENT_GONE,
     }
     local.record(&exchange);
+    // A reset amid its body would make some clients throw away the answer that they have.
+    receive::drop_rest(shared, &mut stream.body, site.uploads.max_body).await;
 }
 
 /// What a reply comes to that needs the pool or the body; `None` where the client has left amid its body.

@@ -35,6 +35,8 @@ pub(super) struct Pipe {
     sent: usize,
     patience: Patience,
     watch: Watch,
+    /// `h2` was kept from reading or writing until what has gathered is sent, and does not know it.
+    held: bool,
     /// Nothing more is read: what the client sends counts no longer.
     deaf: bool,
 }
@@ -43,7 +45,17 @@ impl Pipe {
     pub(super) fn new(io: Transport, first: Buffer, local: &Rc<Local>) -> Self {
         let patience = Patience::new(local.clock.now());
         let local = Rc::clone(local);
-        Self { io, local, first, out: Vec::new(), sent: 0, patience, watch: Watch::new(), deaf: false }
+        Self {
+            io,
+            local,
+            first,
+            out: Vec::new(),
+            sent: 0,
+            patience,
+            watch: Watch::new(),
+            held: false,
+            deaf: false,
+        }
     }
 
     /// Why the client is to be cut off, once it is.
@@ -72,8 +84,18 @@ impl Pipe {
         self.out.len() - self.sent
     }
 
+    /// Sends what has gathered, at the end of a turn.
+    pub(super) fn poll_end_turn(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let sent = ready!(self.poll_send(cx));
+        if std::mem::take(&mut self.held) {
+            // There is room again: `h2` may go on, in the next turn.
+            cx.waker().wake_by_ref();
+        }
+        Poll::Ready(sent)
+    }
+
     /// Sends what has gathered.
-    pub(super) fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(rest) = self.out.get(self.sent..).filter(|rest| !rest.is_empty()) {
             match ready!(self.io.poll_write(cx, rest))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -102,10 +124,10 @@ impl Pipe {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.deaf || self.verdict().is_some() || self.waiting() >= GATHERED {
-            // The driver is at it.
+        if self.deaf || self.verdict().is_some() {
             return Poll::Pending;
         }
+        ready!(self.poll_room(cx))?;
         if self.first.is_empty() {
             let count = ready!(self.io.poll_read(cx, into.initialize_unfilled()))?;
             into.advance(count);
@@ -136,7 +158,9 @@ impl Pipe {
 
     /// Room for more, if need be by sending what is there.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.waiting() < GATHERED { Poll::Ready(Ok(())) } else { self.poll_send(cx) }
+        let room = if self.waiting() < GATHERED { Poll::Ready(Ok(())) } else { self.poll_send(cx) };
+        self.held |= room.is_pending();
+        room
     }
 }
 
