@@ -16,7 +16,7 @@ mod driver;
 mod frames;
 mod head;
 mod live;
-mod patience;
+pub mod patience;
 mod payload;
 mod receive;
 mod send;

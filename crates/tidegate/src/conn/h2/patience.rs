@@ -36,7 +36,7 @@ const CANCEL: u32 = 8;
 
 /// Why a client is cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flood {
+pub enum Flood {
     /// It opens streams and resets them.
     Resets,
     /// It makes the server reset streams.
@@ -49,7 +49,7 @@ pub(super) enum Flood {
 
 impl Flood {
     /// For the operator.
-    pub(super) const fn text(self) -> &'static str {
+    pub const fn text(self) -> &'static str {
         match self {
             Self::Resets => "HTTP/2: streams are opened and reset, again and again (rapid reset)",
             Self::Mistakes => "HTTP/2: streams are broken so that the server must reset them (MadeYouReset)",
@@ -63,7 +63,7 @@ impl Flood {
 
 /// What one client did on one connection.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub struct Patience {
     received: Frames,
     sent: Frames,
     account: Account,
@@ -86,7 +86,8 @@ struct Account {
 }
 
 impl Patience {
-    pub(super) fn new(now: Millis) -> Self {
+    /// A client that has just connected.
+    pub fn new(now: Millis) -> Self {
         Self {
             received: Frames::after(PREFACE.len()),
             sent: Frames::after(0),
@@ -104,7 +105,7 @@ impl Patience {
     }
 
     /// The client sent `bytes`.
-    pub(super) fn receive(&mut self, bytes: &[u8], now: Millis) {
+    pub fn receive(&mut self, bytes: &[u8], now: Millis) {
         let Self { received, account, .. } = self;
         account.pay_time(now);
         received.pass(bytes, |seen| {
@@ -115,23 +116,23 @@ impl Patience {
     }
 
     /// The client was sent `bytes`.
-    pub(super) fn send(&mut self, bytes: &[u8]) {
+    pub fn send(&mut self, bytes: &[u8]) {
         let Self { sent, account, .. } = self;
         sent.pass(bytes, |seen| account.send(seen));
     }
 
     /// Whether it is to be cut off, and why.
-    pub(super) const fn verdict(&self) -> Option<Flood> {
+    pub const fn verdict(&self) -> Option<Flood> {
         self.account.verdict
     }
 
     /// Whether a header block has begun and not ended.
-    pub(super) const fn in_block(&self) -> bool {
+    pub const fn in_block(&self) -> bool {
         self.account.block.is_some()
     }
 
     /// How many streams the server had to reset for a mistake since this was last asked.
-    pub(super) const fn take_mistakes(&mut self) -> u32 {
+    pub const fn take_mistakes(&mut self) -> u32 {
         std::mem::replace(&mut self.account.untold, 0)
     }
 }
