@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use crate::config::{AccessFormat, BanMode, ListenAddr, Settings, ThreadRange};
+use crate::http::host::HTTPS_PORT;
 use crate::net::Tls;
 use crate::net::tls::Certificate;
 use crate::pool::Status;
@@ -45,6 +46,17 @@ pub struct Addresses {
     pub operators: Option<ListenAddr>,
     /// Where plain HTTP is sent on to HTTPS.
     pub redirect: Option<ListenAddr>,
+}
+
+impl Addresses {
+    /// Where clients find the server over TLS, as far as it knows: the port of the first listener that can speak it.
+    pub fn https_port(&self) -> u16 {
+        let port = |at: &ListenAddr| match at {
+            ListenAddr::Tcp(addr) => Some(addr.port()),
+            ListenAddr::Unix(_) => None,
+        };
+        self.public.iter().find_map(port).unwrap_or(HTTPS_PORT)
+    }
 }
 
 /// Says what the operator should know of these settings, at start and after a reload.

@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use http1::{Expect, Target};
 
 use crate::clock::Millis;
-use crate::handlers::{Answer, dashboard, health, metrics, status};
+use crate::handlers::{Answer, dashboard, health, metrics, redirect, status};
 use crate::http::host::{Here, Ours};
 use crate::http::reject::Extra;
 use crate::http::request::Name;
@@ -84,17 +84,11 @@ fn judge<'b>(
     host?;
     site.guard.admit(client, arrival.nanos)?; // (3)
     let Some(method) = request.known_method() else { return Err(unknown_method(request)) }; // (4)
-    let path = match Target::parse(request.target) {
-        // (5)
-        Ok(Target::Origin { path, .. } | Target::Absolute { path, .. }) => UrlPath::parse(path)?,
-        Ok(Target::Asterisk) if method == Method::Options => return Ok(options(ALLOW_ALL)),
-        Ok(Target::Asterisk) => return Err(Reject::new(Code::BadTarget, "`*` is for OPTIONS only.")),
-        Err(bad) => {
-            return Err(
-                Reject::new(Code::BadTarget, "The target is no path and no URL.").seen(bad.to_string())
-            );
-        }
-    };
+    let path = judge_target(request, method)?; // (5)
+    if arrival.caller.purpose == Purpose::Redirect {
+        return Ok(Reply::Now(redirect::over_tls(request, site.https_port)));
+    }
+    let Some(path) = path else { return Ok(options(ALLOW_ALL)) };
     let route = Route::of(path.as_str());
     if method == Method::Options {
         return Ok(options(route.allow())); // (6)
@@ -110,6 +104,19 @@ fn judge<'b>(
         return Err(unknown_expectation(request)); // (9)
     }
     respond(site, request, route, &path, arrival)
+}
+
+/// The path that is asked for; `None` for the server as a whole, which has only options (RFC 9112 §3.2.4).
+#[inline]
+fn judge_target<'b>(request: &Request<'b>, method: Method) -> Result<Option<UrlPath<'b>>, Reject> {
+    match Target::parse(request.target) {
+        Ok(Target::Origin { path, .. } | Target::Absolute { path, .. }) => UrlPath::parse(path).map(Some),
+        Ok(Target::Asterisk) if method == Method::Options => Ok(None),
+        Ok(Target::Asterisk) => Err(Reject::new(Code::BadTarget, "`*` is for OPTIONS only.")),
+        Err(bad) => {
+            Err(Reject::new(Code::BadTarget, "The target is no path and no URL.").seen(bad.to_string()))
+        }
+    }
 }
 
 /// The pages for operators stand where they were told to, and open to operators.

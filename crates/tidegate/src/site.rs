@@ -47,6 +47,8 @@ pub struct Services {
     pub codings: Codings,
     /// How much of the end of a large file is copied rather than sent by reference, in bytes.
     pub copied_end: u64,
+    /// The port to which plain requests are sent on.
+    pub https_port: u16,
 }
 
 /// One worker's site.
@@ -75,6 +77,10 @@ pub struct Site {
     pub overview: Arc<Overview>,
     /// What it proves to be, where it speaks TLS; a connection keeps what it began with.
     pub tls: Option<Arc<Tls>>,
+    /// The port to which the listener of `--tls-redirect` sends on.
+    pub https_port: u16,
+    /// `Strict-Transport-Security`, encoded, for answers over TLS; empty where nothing is promised.
+    pub hsts_field: Vec<u8>,
     /// Whose scripts may read our answers.
     pub cors: Cors,
     /// Files below the root.
@@ -118,6 +124,8 @@ impl Site {
             has_backstage: settings.admin.listen.is_some(),
             overview: Arc::clone(&services.overview),
             tls,
+            https_port: services.https_port,
+            hsts_field: settings.tls.hsts.map_or_else(Vec::new, hsts_field),
             cors: Cors::new(&settings.cors.origins),
             files: Files::new(
                 Arc::clone(&services.root),
@@ -167,6 +175,12 @@ fn keep_alive_fields(idle: Duration, max_requests: Option<u32>) -> Vec<u8> {
     let max = max_requests.map_or_else(String::new, |max| format!(", max={max}"));
     let seconds = idle.as_millis().div_ceil(1000);
     format!("Connection: keep-alive\r\nKeep-Alive: timeout={seconds}{max}\r\n").into_bytes()
+}
+
+/// For so long a browser that knows us by name comes over TLS only (RFC 6797 §6.1). Of other hosts below this name we
+/// know nothing: no `includeSubDomains`.
+fn hsts_field(age: Duration) -> Vec<u8> {
+    format!("Strict-Transport-Security: max-age={}\r\n", age.as_secs()).into_bytes()
 }
 
 /// Our names. A wildcard address is where we listen, not what we are called.

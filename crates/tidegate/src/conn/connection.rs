@@ -12,12 +12,13 @@ use http1::{Answer, AnswerBody, Framing, Sent};
 
 use super::buffer::Buffer;
 use super::deadline::{FIRST_BYTE, LAST_CALL, Slot};
+use super::fields::FieldLines;
 use super::h2;
 use super::local::Local;
 use crate::clock::Millis;
 use crate::exchange::Exchange;
 use crate::http::host::Here;
-use crate::http::{Body, Reject, Response, problem};
+use crate::http::{Body, Reject, Response};
 use crate::limits::Permit;
 use crate::net::Transport;
 use crate::net::listener::DEFER_ACCEPT;
@@ -151,12 +152,11 @@ impl Connection {
         }
         self.served = self.served.saturating_add(1);
         let close = response.close || self.served >= site.max_requests || self.local.is_draining();
-        let common = self.local.clock.common_fields();
-        let id = response.refusal.as_ref().map(|_| problem::id_field(exchange.id));
-        let cors = exchange.request.as_ref().map_or(&[][..], |request| pipeline::cors_fields(site, request));
+        let over_tls = exchange.request.as_ref().is_some_and(|request| request.secured.is_some());
+        let lines = FieldLines::of(&self.local, site, response, exchange, over_tls);
         let answer = Answer {
             status: response.status,
-            fields: &[&common, response.fields.as_bytes(), cors, id.as_ref().map_or(&[], |id| &id[..])],
+            fields: &lines.slices(),
             body: match &response.body {
                 Body::Live(_) => AnswerBody::Stream,
                 body => body.length().map_or(AnswerBody::None, AnswerBody::Exact),

@@ -1,15 +1,16 @@
 //! Connections: the driver of each protocol version, its deadlines, and what every connection of a worker
 //! shares.
 //!
-//! `connection` the state of one · `h1` the HTTP/1 driver, one linear loop · `h2` HTTP/2 · `complete` answers that take more than a
-//! look · `receive` bodies in · `send` bytes, `send_file` files and `send_live` what never ends out · `linger` the
-//! polite close · `deadline` when to give up · `buffer` memory that idle connections do not hold · `local` what one
-//! worker's connections share.
+//! `connection` the state of one · `h1` the HTTP/1 driver, one linear loop · `h2` HTTP/2 · `fields` the lines that every
+//! answer has · `complete` answers that take more than a look · `receive` bodies in · `send` bytes, `send_file` files and
+//! `send_live` what never ends out · `linger` the polite close · `deadline` when to give up · `buffer` memory that idle
+//! connections do not hold · `local` what one worker's connections share.
 
 pub mod buffer;
 mod complete;
 pub mod connection;
 pub mod deadline;
+mod fields;
 pub mod h1;
 pub mod h2;
 mod linger;

@@ -64,11 +64,40 @@ fn bearer<'b>(request: &Request<'b>) -> Option<&'b [u8]> {
     scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
 }
 
-/// Whether `origin` is the very server that the request names as its host.
+/// Whether `origin` is the very server that the request names as its host. Over TLS a page that came in the clear is
+/// another's: anybody on its way could have written it. What came to us in the clear may have been TLS up to a proxy.
 fn is_own(origin: &[u8], request: &Request<'_>) -> bool {
-    let named = [&b"http://"[..], b"https://"].into_iter().find_map(|scheme| origin.strip_prefix(scheme));
+    let schemes: &[&[u8]] =
+        if request.secured.is_some() { &[b"https://"] } else { &[b"http://", b"https://"] };
+    let named = schemes.iter().find_map(|scheme| origin.strip_prefix(*scheme));
     match (named, request.host()) {
         (Some(named), HostField::One(host)) => named.eq_ignore_ascii_case(host),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::request::Secured;
+    use http1::{Connection, FieldStorage, Limits};
+
+    /// Whether a page of `origin` may change something, over TLS and in the clear.
+    fn admitted(origin: &str) -> [bool; 2] {
+        let head = format!("POST /x HTTP/1.1\r\nHost: a.example\r\nOrigin: {origin}\r\n\r\n");
+        let mut storage = FieldStorage::new();
+        let read = Connection::new().read_head(head.as_bytes(), &mut storage, &Limits::default());
+        let request = Request::new(&read.unwrap().unwrap(), head.as_bytes());
+        let access = Access { allow: CidrSet::default(), token: None };
+        [Some(Secured { server_name: None }), None]
+            .map(|secured| access.admit_change(&request.over(secured)).is_ok())
+    }
+
+    #[test]
+    fn tls_1_sec_6_over_tls_a_page_that_came_in_the_clear_changes_nothing() {
+        assert_eq!(admitted("https://a.example"), [true, true]);
+        assert_eq!(admitted("http://a.example"), [false, true]);
+        assert_eq!(admitted("https://b.example"), [false; 2]);
+        assert_eq!(admitted("null"), [false; 2]);
     }
 }

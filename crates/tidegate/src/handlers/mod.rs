@@ -7,6 +7,7 @@ pub mod files;
 pub mod health;
 pub mod metrics;
 pub mod overview;
+pub mod redirect;
 pub mod status;
 pub mod upload;
 

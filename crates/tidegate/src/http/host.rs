@@ -109,23 +109,7 @@ impl HostPolicy {
     /// `host_missing` or `bad_host` where that is no host at all (RFC 9112 §3.2 requires 400), then `misdirected`, then
     /// `host_not_allowed`.
     pub fn judge(&self, request: &Request<'_>, here: Here) -> Result<Ours, Reject> {
-        let field = match request.host() {
-            HostField::One(value) => Some(value),
-            HostField::Repeated => return Err(Reject::new(Code::BadHost, "There are several Host fields.")),
-            // HTTP/1.0 clients need not name a host (HOST-2).
-            HostField::Missing if request.version == Version::Http10 => None,
-            HostField::Missing => {
-                return Err(Reject::new(Code::HostMissing, "HTTP/1.1 requires a Host field."));
-            }
-        };
-        let field = field.map(parse).transpose()?;
-        // The authority of an absolute target replaces the field (RFC 9112 §3.2.2), which must be sound all
-        // the same.
-        let named = match absolute_authority(request.target) {
-            Some(authority) => Some(parse(authority)?),
-            None => field,
-        };
-        let Some(authority) = named else { return Ok(Ours { loopback: false }) };
+        let Some(authority) = named(request)? else { return Ok(Ours { loopback: false }) };
         // The handshake tells no port.
         if let Some(asked) = request.secured.and_then(|secured| secured.server_name)
             && !is(&authority, asked.strip_suffix('.').unwrap_or(asked))
@@ -164,6 +148,28 @@ impl HostPolicy {
             || self.allowed.iter().any(|(name, port)| {
                 is(authority, name) && port.is_none_or(|port| here == Here::Unix || names_port(port))
             })
+    }
+}
+
+/// The host that `request` names, by its target or by its Host field; an HTTP/1.0 request need not name any.
+///
+/// # Errors
+/// `host_missing` or `bad_host`.
+pub fn named<'b>(request: &Request<'b>) -> Result<Option<Authority<'b>>, Reject> {
+    let field = match request.host() {
+        HostField::One(value) => Some(value),
+        HostField::Repeated => return Err(Reject::new(Code::BadHost, "There are several Host fields.")),
+        // HTTP/1.0 clients need not name a host (HOST-2).
+        HostField::Missing if request.version == Version::Http10 => None,
+        HostField::Missing => {
+            return Err(Reject::new(Code::HostMissing, "HTTP/1.1 requires a Host field."));
+        }
+    };
+    let field = field.map(parse).transpose()?;
+    // The authority of an absolute target replaces the field (RFC 9112 §3.2.2), which must be sound all the same.
+    match absolute_authority(request.target) {
+        Some(authority) => Ok(Some(parse(authority)?)),
+        None => Ok(field),
     }
 }
 
@@ -217,10 +223,11 @@ fn misdirected(authority: &Authority<'_>, asked: &str) -> Reject {
         Code::Misdirected,
         "This connection was made to another server than the one that the request names.",
     )
-    .seen(format!("TLS asked for {asked}, the request for {}", shown(authority)))
+    .seen(format!("TLS asked for {asked}, the request for {}", written(authority)))
 }
 
-fn shown(authority: &Authority<'_>) -> String {
+/// The host of `authority` as it is best written: lower case, without a trailing dot and without the port.
+pub fn written(authority: &Authority<'_>) -> String {
     match authority.host {
         Host::Name(name) => name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase(),
         Host::V4(ip) => ip.to_string(),
@@ -230,7 +237,7 @@ fn shown(authority: &Authority<'_>) -> String {
 }
 
 fn refused(authority: &Authority<'_>) -> Reject {
-    let name = shown(authority);
+    let name = written(authority);
     let admitting = if matches!(authority.host, Host::Other(_)) { "'*'" } else { &name };
     let port = authority.port.map_or_else(String::new, |port| format!(" with port {port}"));
     Reject::new(Code::HostNotAllowed, "This server does not answer for the host that the request names.")

@@ -81,6 +81,7 @@ impl Server {
             room: capacity::remembered(descriptors, cap, settings.server.workers),
             codings,
             copied_end,
+            https_port: at.https_port(),
         };
         // So that who looks in the first second sees something.
         services.overview.tick();

@@ -9,7 +9,7 @@ use super::digits::{push_digits, push_hex, push_number};
 use super::escape::{push_json, push_text};
 use super::stamp::Stamp;
 use crate::exchange::Exchange;
-use crate::http::request::Name;
+use crate::http::request::{Name, Version};
 use crate::net::Peer;
 
 /// What a line tells.
@@ -165,6 +165,19 @@ fn push_json_request(out: &mut Vec<u8>, exchange: &Exchange<'_>) {
     out.extend(b",\"headers\":{");
     push_headers(out, exchange);
     out.push(b'}');
+    push_tls(out, exchange);
+}
+
+/// What was agreed on with the handshake; nothing in the clear.
+fn push_tls(out: &mut Vec<u8>, exchange: &Exchange<'_>) {
+    let Some(request) = &exchange.request else { return };
+    let Some(secured) = request.secured else { return };
+    let protocol = if request.version == Version::Http2 { "h2" } else { "http/1.1" };
+    out.extend(b",\"tls\":{\"proto\":\"");
+    out.extend_from_slice(protocol.as_bytes());
+    out.extend(b"\",\"server_name\":");
+    push_json(out, secured.server_name.unwrap_or_default().as_bytes());
+    out.push(b'}');
 }
 
 /// Fields whose value is a secret.
@@ -239,17 +252,23 @@ fn push_client(out: &mut Vec<u8>, address: Option<IpAddr>) {
 mod tests {
     use super::*;
     use crate::http::Request;
+    use crate::http::request::Secured;
     use http1::{Connection, FieldStorage, Limits};
     use std::time::{Instant, SystemTime};
 
     const HEAD: &[u8] = b"GET /a%0a\"x HTTP/1.1\r\nHost: a\r\nCookie: secret\r\nAuthorization: secret\r\nUser-Agent: me\"\r\n\r\n";
 
     fn lines() -> [String; 3] {
+        lines_of(|request| request)
+    }
+
+    /// The same request, but for a change.
+    fn lines_of(change: impl FnOnce(Request<'static>) -> Request<'static>) -> [String; 3] {
         let mut storage = FieldStorage::new();
         let head = Connection::new().read_head(HEAD, &mut storage, &Limits::default()).unwrap().unwrap();
         let peer = Peer::Ip("192.0.2.1:99".parse().unwrap());
         let mut exchange = Exchange::begin(0xfeed, peer, Instant::now());
-        exchange.asked(Request::new(&head, HEAD));
+        exchange.asked(change(Request::new(&head, HEAD)));
         exchange.status = 200;
         exchange.bytes = 5;
         write(&exchange, Duration::from_micros(1500))
@@ -283,6 +302,29 @@ mod tests {
         assert_eq!(value["request"]["headers"]["Cookie"][0], "REDACTED");
         assert_eq!(value["id"], "000000000000feed");
         assert_eq!(value["thread"], "worker-0");
+    }
+
+    #[test]
+    fn tls_1_obs_1_each_format_tells_the_protocol_and_json_tells_tls() {
+        let by_http2 = |mut request: Request<'static>| {
+            request.version = Version::Http2;
+            request
+        };
+        let over_tls = |server_name| Some(Secured { server_name });
+        let [pretty, combined, _] = lines_of(by_http2);
+        assert!(pretty.contains(" HTTP/2.0\" 200 ") && combined.contains(" HTTP/2.0\" 200 "), "{pretty}");
+        let tls = |change: &dyn Fn(Request<'static>) -> Request<'static>| {
+            let [.., json] = lines_of(change);
+            let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+            (value["request"]["proto"].as_str().unwrap().to_owned(), value["request"]["tls"].clone())
+        };
+        let (proto, told) = tls(&|request| by_http2(request).over(over_tls(Some("a.example"))));
+        assert_eq!(proto, "HTTP/2.0");
+        assert_eq!(told, serde_json::json!({"proto": "h2", "server_name": "a.example"}));
+        let (proto, told) = tls(&|request| request.over(over_tls(None)));
+        assert_eq!(proto, "HTTP/1.1");
+        assert_eq!(told, serde_json::json!({"proto": "http/1.1", "server_name": ""}));
+        assert_eq!(tls(&by_http2).1, serde_json::Value::Null, "in the clear there is nothing to tell");
     }
 
     #[test]

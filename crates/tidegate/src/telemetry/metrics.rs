@@ -4,6 +4,8 @@
 //! with `tidegate_`. (What was sent and received are counters here and histograms of sizes there, so they are ours.)
 //! Labels are closed sets; the worst case is counted by a test.
 
+use std::collections::BTreeMap;
+
 use super::exposition::{Buckets, Family};
 use super::histogram::{BOUNDS, Durations};
 use super::process::Usage;
@@ -28,6 +30,8 @@ pub struct Readings<'a> {
     pub panics: u64,
     /// How the last reload went.
     pub reload: Reload,
+    /// When each certificate ends, in seconds since 1970, by a name of it.
+    pub expiries: &'a BTreeMap<String, u64>,
     /// Clients that are banned, and those that would be, were bans on.
     pub bans: [(&'static str, usize); 2],
     /// Bans that ended early because the book was full.
@@ -69,7 +73,7 @@ pub fn families(readings: &Readings<'_>) -> Vec<Family> {
     [
         requests(readings),
         refusals(readings.totals),
-        protocols(readings.totals),
+        protocols(readings),
         pool(readings.pool),
         server(readings),
         process(readings.process),
@@ -117,12 +121,18 @@ fn refusals(totals: &Totals) -> Vec<Family> {
     ]
 }
 
-fn protocols(totals: &Totals) -> Vec<Family> {
+fn protocols(readings: &Readings<'_>) -> Vec<Family> {
+    let Readings { totals, expiries, .. } = *readings;
     let handshakes = Handshake::ALL.into_iter().map(|outcome| (outcome.name(), totals.handshakes(outcome)));
     vec![
         Family::counter("tidegate_http2_requests_total", "Requests that came by HTTP/2.").is(totals.http2),
         Family::counter("tidegate_tls_handshakes_total", "TLS handshakes by how they ended.")
             .by("outcome", handshakes),
+        Family::gauge(
+            "tidegate_tls_certificate_expiry_timestamp_seconds",
+            "When a certificate ends, since 1970, by its first name.",
+        )
+        .by("name", expiries.iter().map(|(name, end)| (name.as_str(), *end))),
     ]
 }
 
@@ -205,6 +215,9 @@ mod tests {
     use std::io::Write;
     use std::process::{Command, Stdio};
 
+    /// As many certificates as can be configured.
+    const CERTIFICATES: usize = 64;
+
     /// Every request that can be told apart, once, and all that is counted beside.
     fn everything() -> Totals {
         let tally = Tally::new();
@@ -230,6 +243,7 @@ mod tests {
             log_dropped: 0,
             panics: 0,
             reload: Reload { taken: true, at: 1_795_240_112 },
+            expiries: &(0..CERTIFICATES).map(|number| (format!("{number}.example"), 1_800_000_000)).collect(),
             bans: [("on", 1), ("shadow", 2)],
             bans_displaced: 0,
             tracked_clients: 5,

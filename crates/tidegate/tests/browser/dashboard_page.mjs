@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { faintTexts, skeletonFaults, unusable } from "./support/access.mjs";
-import { KINDS, NOW, event, history, ownStream, second, snapshot, tell } from "./support/stream.mjs";
+import { DAY, KINDS, NOW, certificate, event, history, ownStream, second, snapshot, tell } from "./support/stream.mjs";
 import { SCHEMES, background, overhang, visitor } from "./support/visit.mjs";
 
 const BASE = process.env.TIDEGATE_URL;
@@ -81,15 +81,19 @@ for (const [name, viewport] of Object.entries(SIZES)) {
 }
 
 for (const viewport of [SIZES.wall, { width: 1920, height: 1080 }, { width: 3840, height: 2160 }]) {
-  test(`obs_3 a wall of ${viewport.width} by ${viewport.height} shows all at once`, async () => {
+  test(`obs_3 a wall of ${viewport.width} by ${viewport.height} shows all at once, TLS or not`, async () => {
     await open({ viewport }, snapshot(), async (page) => {
-      const outside = await page.evaluate(() => {
-        const parts = [...document.querySelectorAll("header, .figures div, .panel, .plot canvas")];
-        const fits = (box) => box.top >= 0 && box.left >= 0 && box.bottom <= innerHeight && box.right <= innerWidth;
-        return parts.filter((part) => !fits(part.getBoundingClientRect())).map((part) => part.id || part.className);
-      });
-      assert.deepEqual(outside, []);
-      assert.equal(await page.evaluate(() => document.documentElement.scrollHeight > innerHeight), false);
+      for (const tls of [snapshot().tls, null]) {
+        await tell(page, ["snapshot", snapshot({ tls })]);
+        const outside = await page.evaluate(() => {
+          const all = [...document.querySelectorAll("header, .figures div, .panel, .plot canvas")];
+          const parts = all.filter((part) => part.checkVisibility());
+          const fits = (box) => box.top >= 0 && box.left >= 0 && box.bottom <= innerHeight && box.right <= innerWidth;
+          return parts.filter((part) => !fits(part.getBoundingClientRect())).map((part) => part.id || part.className);
+        });
+        assert.deepEqual(outside, []);
+        assert.equal(await page.evaluate(() => document.documentElement.scrollHeight > innerHeight), false);
+      }
     });
   });
 }
@@ -122,6 +126,7 @@ test("obs_3 whatever a client sent stays text", async () => {
         events: [event("host", index, hostile)], bans: { mode: text, count: 1, list: [ban] },
         rate_limit: { ...own.rate_limit, policy: text, limited },
         workers: [{ ...own.workers[0], doing: text }],
+        tls: { ...own.tls, certificates: [certificate([text, text], DAY)] },
       };
       await tell(page, ["snapshot", { ...own, ...changed }]);
       const shown = text.replace("\u202e", "[U+202E]").replace("\u0000", "[U+0000]").replace("\u001b", "[U+001B]");
@@ -135,6 +140,29 @@ test("obs_3 whatever a client sent stays text", async () => {
     }
     assert.equal(await elements(), before, "elements made of texts");
     assert.equal(await page.evaluate(() => globalThis.run), undefined);
+    assert.deepEqual(faults, []);
+  });
+});
+
+test("tls_1 obs_3 a certificate that ends soon says so in words, and without TLS there is nothing to say", async () => {
+  const certificates = [["a", 61], ["b", 14.01], ["c", 13.99], ["d", 0.5], ["e", -1]];
+  const first = snapshot();
+  first.tls.certificates = certificates.map(([name, days]) => certificate([name], days * DAY));
+  await open({ viewport: SIZES.desk }, first, async (page, faults) => {
+    const ends = page.locator("#tls-rows td span");
+    const texts = ["61 d 0 h", "14 d 0 h", "13 d 23 h: renew", "12 h 0 min: renew", "expired: renew"];
+    assert.deepEqual(await ends.allTextContents(), texts);
+    const marked = await ends.evaluateAll((all) => all.map((end) => end.className));
+    assert.deepEqual(marked, ["", "", "chip ban", "chip ban", "chip ban"]);
+    assert.equal(await page.locator("#tls-failed").textContent(), "312 of 41,516");
+    assert.equal(await page.locator("#tls-http2").textContent(), "12.3M of 18.4M");
+    const own = certificate(["localhost", "127.0.0.1"], DAY, { more: 2, self_signed: true });
+    await tell(page, ["snapshot", snapshot({ tls: { ...first.tls, certificates: [own] } })]);
+    const below = await page.locator("#tls-rows .under").textContent();
+    assert.equal(below, "self-signed, for development · 127.0.0.1, 2 more");
+    assert.ok(await page.locator("#tls").isVisible());
+    await tell(page, ["snapshot", snapshot({ tls: null })]);
+    assert.ok(await page.locator("#tls").isHidden());
     assert.deepEqual(faults, []);
   });
 });

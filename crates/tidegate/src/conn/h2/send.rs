@@ -15,12 +15,12 @@ use super::payload::{Bytes, Payload};
 use super::shared::Shared;
 use super::stream::{Stream, wants_head_alone};
 use crate::conn::deadline::{Slot, WritePace};
+use crate::conn::fields::FieldLines;
 use crate::conn::send_file::read_by_pool;
 use crate::disk::{self, Sealed, WouldBlock};
 use crate::exchange::Exchange;
 use crate::http::response::{OpenFile, Parts};
-use crate::http::{Body, Request, Response, problem};
-use crate::pipeline;
+use crate::http::{Body, Request, Response};
 use crate::site::Site;
 
 /// The largest piece of a file that is read at once: four frames of the usual size.
@@ -96,11 +96,8 @@ pub(super) fn whole(
 }
 
 fn head_of(shared: &Shared, site: &Site, response: &Response, exchange: &Exchange<'_>) -> http::Response<()> {
-    let common = shared.local.clock.common_fields();
-    let id = response.refusal.as_ref().map(|_| problem::id_field(exchange.id));
-    let cors = exchange.request.as_ref().map_or(&[][..], |request| pipeline::cors_fields(site, request));
-    let lines = [&common[..], response.fields.as_bytes(), cors, id.as_ref().map_or(&[], |id| &id[..])];
-    answer::head(response.status, &lines, response.body.length())
+    let lines = FieldLines::of(&shared.local, site, response, exchange, shared.security.encrypted);
+    answer::head(response.status, &lines.slices(), response.body.length())
 }
 
 /// A body that goes out piece by piece.

@@ -49,6 +49,7 @@ assets! {
     "tables.js" "text/javascript; charset=utf-8";
     "theme.js" "text/javascript; charset=utf-8";
     "tiles.js" "text/javascript; charset=utf-8";
+    "tls.js" "text/javascript; charset=utf-8";
     "verdict.js" "text/javascript; charset=utf-8";
     "state-attack.svg" "image/svg+xml";
     "state-degraded.svg" "image/svg+xml";

@@ -7,12 +7,13 @@
 pub mod snapshot;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use tokio::sync::watch;
 
-use crate::clock::{Millis, unix_millis};
+use crate::clock::{Millis, unix_millis, unix_of};
 use crate::config::{BanMode, Settings};
 use crate::handlers::health::Draining;
 use crate::http::reject::Extra;
@@ -136,6 +137,7 @@ impl Overview {
         let (totals, usage, status) = (board.totals(), self.usage(), pool.status());
         let reload = *lock(&self.reload);
         let (on, shadow) = self.bans_by_effect();
+        let expiries = self.tls().as_deref().map_or_else(BTreeMap::new, expiries);
         families(&Readings {
             totals: &totals,
             process: &usage,
@@ -154,6 +156,7 @@ impl Overview {
             log_dropped: writer.dropped(),
             panics: panics::count(),
             reload,
+            expiries: &expiries,
             bans: [("on", on), ("shadow", shadow)],
             bans_displaced: ledger.bans.displaced(),
             tracked_clients: ledger.rates.tracked(),
@@ -219,4 +222,16 @@ impl Overview {
     fn reload(&self) -> Reload {
         *lock(&self.reload)
     }
+}
+
+/// When each certificate ends, in seconds since 1970, by its first name. Of two with the same, as one for each kind of
+/// key, the first to end is told: a series may have one value only.
+fn expiries(tls: &Tls) -> BTreeMap<String, u64> {
+    let mut expiries = BTreeMap::new();
+    for certificate in tls.certificates() {
+        let end = unix_of(certificate.not_after) / 1000;
+        let told = expiries.entry(certificate.name().to_owned()).or_insert(end);
+        *told = end.min(*told);
+    }
+    expiries
 }

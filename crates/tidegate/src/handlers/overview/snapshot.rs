@@ -6,18 +6,20 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde_json::{Map, Value, json};
 
 use super::Overview;
-use crate::clock::unix_millis;
+use crate::clock::{unix_millis, unix_of};
 use crate::config::BanMode;
 use crate::http::explain::Explanation;
 use crate::http::reject::{Code, Event};
 use crate::limits::ClientKey;
 use crate::limits::bans::Ban;
+use crate::net::Tls;
+use crate::net::tls::Certificate;
 use crate::pool::Status;
 use crate::telemetry::board::{HISTORY, Second};
 use crate::telemetry::offenders::Offender;
 use crate::telemetry::sightings::Sighting;
 use crate::telemetry::stamp::Stamp;
-use crate::telemetry::tally::{Tally, Upload};
+use crate::telemetry::tally::{Handshake, Tally, Upload};
 
 /// Offenders that are shown.
 const OFFENDERS: usize = 20;
@@ -25,6 +27,8 @@ const OFFENDERS: usize = 20;
 const EVENTS: usize = 50;
 /// Bans that are shown; all of them are told by `tidegate bans`.
 const BANS: usize = 200;
+/// Names of a certificate that are shown.
+const NAMES: usize = 8;
 
 /// The server at this moment.
 pub fn now(overview: &Overview) -> Value {
@@ -54,6 +58,7 @@ pub fn now(overview: &Overview) -> Value {
             "limited": limited(overview, &offenders),
         },
         "bans": bans(overview, settings.bans.mode, enforced),
+        "tls": overview.tls().map(|tls| tls_of(overview, &tls)),
         "memory": {
             "resident_bytes": usage.resident_bytes,
             "bodies_bytes": parts.budget.used(),
@@ -118,6 +123,7 @@ fn totals(overview: &Overview) -> Value {
     let events = by_kind(totals.events, |_| true);
     json!({
         "requests": totals.requests,
+        "http2_requests": totals.http2,
         "refusals": refusals,
         "events": events,
         "uploads": {
@@ -126,6 +132,24 @@ fn totals(overview: &Overview) -> Value {
             "failed": totals.uploads(Upload::Failed),
         },
         "connections_peak": overview.parts.admission.connections().1,
+    })
+}
+
+fn tls_of(overview: &Overview, tls: &Tls) -> Value {
+    let totals = overview.parts.board.totals();
+    let handshakes =
+        Handshake::ALL.map(|outcome| (outcome.name().to_owned(), json!(totals.handshakes(outcome))));
+    json!({
+        "certificates": tls.certificates().map(certificate).collect::<Vec<_>>(),
+        "handshakes": Map::from_iter(handshakes),
+    })
+}
+
+fn certificate(certificate: &Certificate) -> Value {
+    let names = certificate.names.get(..NAMES).unwrap_or(&certificate.names);
+    json!({
+        "names": names, "more": certificate.names.len() - names.len(),
+        "expires": unix_of(certificate.not_after), "self_signed": certificate.file.is_none(),
     })
 }
 

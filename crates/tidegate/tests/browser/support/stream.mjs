@@ -8,6 +8,9 @@ const FAULTS = ["malformed", "refused", "not_served", "too_slow", "internal"];
 /** When the data of `snapshot` is from: the beginning of this second, in milliseconds since 1970. */
 export const NOW = Math.floor(Date.now() / 1000) * 1000;
 
+/** In milliseconds. */
+export const DAY = 86_400_000;
+
 const zeros = (names) => Object.fromEntries(names.map((name) => [name, 0]));
 
 /** Puts the stream in the place of the real one, before the page's first script, and the clock into the test's hand:
@@ -51,7 +54,8 @@ export function history() {
   return { seconds: Array.from({ length: 300 }, (_, index) => second(last - 300 + index)) };
 }
 
-/** What is the case at `NOW`, with everything that can be shown: an event of each kind, bans, limits, busy threads. */
+/** What is the case at `NOW`, with everything that can be shown: an event of each kind, bans, limits, busy
+ *  threads, certificates. */
 export function snapshot(change = {}) {
   return {
     version: "0.1.0",
@@ -61,6 +65,7 @@ export function snapshot(change = {}) {
     second: second(NOW / 1000, { events: { ...zeros(KINDS), traversal: 3 } }),
     totals: {
       requests: 18_400_000,
+      http2_requests: 12_300_000,
       refusals: { not_found: 2400, traversal: 120 },
       events: { ...zeros(KINDS), traversal: 120 },
       uploads: { stored: 1200, refused: 14, failed: 1 },
@@ -83,6 +88,14 @@ export function snapshot(change = {}) {
       limited: [{ client: "203.0.113.180", refused: 812, last_seen: NOW - 2000 }],
     },
     bans: { mode: "on", count: 2, list: [ban("203.0.113.7", false), ban("2001:db8:1:2::/64", true)] },
+    tls: {
+      certificates: [
+        certificate(["files.example", "www.files.example"], 61 * DAY),
+        certificate(["*.old.example"], 5 * DAY, { more: 3 }),
+        certificate(["localhost"], -DAY, { self_signed: true }),
+      ],
+      handshakes: { ok: 41_200, failed: 312, late: 4 },
+    },
     memory: {
       resident_bytes: 41_000_000, bodies_bytes: 230 << 20, bodies_limit: 256 << 20, open_files: 470,
       open_files_limit: 20_000, cpu_seconds: 1000,
@@ -98,6 +111,11 @@ export function event(kind, index, change = {}) {
   const id = index.toString(16).padStart(16, "0");
   const text = { request: "GET /../etc/passwd", evidence: "a dot segment leaves the root" };
   return { at: NOW - index * 100, id, client: "203.0.113.7", kind, code: kind, ...text, ...change };
+}
+
+/** `left` is how long it is valid yet, in milliseconds. */
+export function certificate(names, left, change = {}) {
+  return { names, more: 0, expires: NOW + left, self_signed: false, ...change };
 }
 
 function offender(client, banned) {

@@ -12,6 +12,7 @@ import { showKinds } from "./kinds.js";
 import { follow } from "./stream.js";
 import { readyEvents, showEvents, showLimits, showOffenders } from "./tables.js";
 import { showThreads } from "./tiles.js";
+import { showTls } from "./tls.js";
 import { showLost, showVerdict } from "./verdict.js";
 
 /** The last seconds, the newest last; and the newest snapshot, none before the first. */
@@ -56,4 +57,5 @@ function draw() {
   showThreads(latest);
   showBans(latest);
   showLimits(latest);
+  showTls(latest);
 }
