@@ -2,8 +2,10 @@
 //! pool.
 
 use std::io;
+use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::SystemTime;
 
@@ -146,6 +148,8 @@ impl Drop for Descriptor {
 pub struct Sealed {
     fd: OwnedFd,
     length: usize,
+    /// The bytes in our own memory, once somebody has to read them.
+    mapping: OnceLock<sys::Mapping>,
 }
 
 /// Sealed bytes of this process, and how many there may be: twice what all caches hold, for those that are still being
@@ -175,7 +179,7 @@ impl Sealed {
             SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL,
         )?;
         SEALED.fetch_add(bytes.len(), Relaxed);
-        Ok(Self { fd, length: bytes.len() })
+        Ok(Self { fd, length: bytes.len(), mapping: OnceLock::new() })
     }
 }
 
@@ -188,6 +192,19 @@ impl Sealed {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.length == 0
+    }
+
+    /// The bytes, for what cannot take them by reference to the file: they are mapped when this is first asked.
+    ///
+    /// # Errors
+    /// `ENOMEM`
+    pub fn bytes(&self) -> io::Result<&[u8]> {
+        let Some(length) = NonZeroUsize::new(self.length) else { return Ok(&[]) };
+        if let Some(mapping) = self.mapping.get() {
+            return Ok(mapping);
+        }
+        let mapping = sys::Mapping::of_sealed(&self.fd, length)?;
+        Ok(self.mapping.get_or_init(|| mapping))
     }
 }
 
@@ -272,6 +289,8 @@ mod tests {
         let mut bytes = vec![0; 100_001];
         assert_eq!(read(&sealed, &mut bytes, 0), Ok(100_000));
         assert!(bytes.iter().take(100_000).all(|byte| *byte == 7));
+        assert_eq!(sealed.bytes().unwrap(), &bytes[..100_000]);
+        assert_eq!(Sealed::new(&[]).unwrap().bytes().unwrap(), b"");
         assert_eq!(rustix::io::pwrite(&sealed, b"x", 0), Err(Errno::PERM));
         assert_eq!(rustix::fs::ftruncate(&sealed, 5), Err(Errno::PERM));
     }

@@ -277,9 +277,12 @@ impl Inside {
         match self.admission.admit(guard.identity.counted(peer), guard.max_connections) {
             Ok(permit) => {
                 crate::failpoint!("accept");
-                spawn_local(Connection::new(io, caller, Some(permit), &self.local).serve());
+                let tls = self.tls(&site, caller.here);
+                spawn_local(Connection::new(io, caller, Some(permit), &self.local).serve(tls));
             }
-            Err(refused) if self.local.turned_away.get() < self.courtesy => {
+            Err(refused)
+                if self.local.turned_away.get() < self.courtesy && self.tls(&site, caller.here).is_none() =>
+            {
                 let telling = Telling::begin(&self.local);
                 let mut connection = Connection::new(io, caller, None, &self.local);
                 spawn_local(async move {
@@ -289,6 +292,15 @@ impl Inside {
             }
             Err(refused) => Connection::new(io, caller, None, &self.local).turn_away_silently(refused),
         }
+    }
+}
+
+impl Inside {
+    /// What is spoken here before HTTP: TLS on every TCP listener, if there are certificates, but for the one that only
+    /// leads there.
+    fn tls(&self, site: &Site, here: Here) -> Option<Arc<Tls>> {
+        let plain = here == Here::Unix || self.purpose == Purpose::Redirect;
+        site.tls.clone().filter(|_| !plain)
     }
 }
 

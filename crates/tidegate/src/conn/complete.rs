@@ -6,7 +6,7 @@ use http1::{BodyEvent, BodyLength, DRAIN_LIMIT, Framing, Next};
 use super::buffer::Buffer;
 use super::connection::{Connection, Fill, Gone};
 use super::deadline::LINGER;
-use super::{receive, send_file, send_live};
+use super::{receive, send_file, send_live, send_sealed};
 use crate::clock::Millis;
 use crate::exchange::Exchange;
 use crate::http::{Body, Reject, Reply, Request, Response};
@@ -144,7 +144,7 @@ impl Connection {
         }
         self.under_way = true;
         let (bytes, result) = match &response.body {
-            Body::Sealed(bytes) => send_file::sealed(self, bytes).await,
+            Body::Sealed(bytes) => send_sealed::whole(self, bytes).await,
             Body::File(file, range) => send_file::part(self, site, file, range.clone()).await,
             Body::Parts(file, parts) => send_file::parts(self, site, file, parts).await,
             Body::Live(live) => send_live::pieces(self, site, live, sent.framing).await,

@@ -20,8 +20,9 @@ use crate::exchange::Exchange;
 use crate::http::host::Here;
 use crate::http::{Body, Reject, Response};
 use crate::limits::Permit;
-use crate::net::Transport;
 use crate::net::listener::DEFER_ACCEPT;
+use crate::net::tls::{Agreed, Protocol};
+use crate::net::{Tls, Transport};
 use crate::pipeline::{self, Caller};
 use crate::site::Site;
 
@@ -44,7 +45,9 @@ pub struct Connection {
     /// A payload that follows `out`: too large to be copied behind its head.
     pub(super) attached: Option<(Arc<[u8]>, Range<usize>)>,
     /// The seat; a connection that got none is only told so.
-    permit: Option<Permit>,
+    pub(super) permit: Option<Permit>,
+    /// What was settled when TLS began.
+    pub(super) agreed: Option<Rc<Agreed>>,
     pub(super) caller: Caller,
     served: u32,
     /// A head has begun to arrive, and its deadline runs.
@@ -94,6 +97,7 @@ impl Connection {
             under_way: false,
             attached: None,
             permit,
+            agreed: None,
             caller,
             served: 0,
             in_head: false,
@@ -104,10 +108,26 @@ impl Connection {
         }
     }
 
+    /// Serves the connection to its end: first by `tls`, where that is spoken, then by the protocol that was agreed on.
+    pub async fn serve(mut self, tls: Option<Arc<Tls>>) {
+        if let Some(tls) = tls
+            && !Box::pin(self.secure(&tls)).await
+        {
+            return;
+        }
+        let first = match self.agreed.as_ref().map_or(Protocol::Http1, |agreed| agreed.protocol) {
+            Protocol::Http1 => self.serve_http1().await,
+            Protocol::Http2 => Some(Buffer::default()),
+        };
+        if let Some(first) = first {
+            Box::pin(h2::serve(self.into_http2(first))).await;
+        }
+    }
+
     /// The same connection for the HTTP/2 driver, with what was received of it.
-    pub(super) fn into_http2(self, first: Buffer) -> h2::Entry {
-        let Self { io, local, slot, permit, caller, .. } = self;
-        h2::Entry { io, first, caller, security: h2::Security::default(), permit, slot, local }
+    fn into_http2(self, first: Buffer) -> h2::Entry {
+        let Self { io, local, slot, permit, caller, agreed, .. } = self;
+        h2::Entry { io, first, caller, agreed, permit, slot, local }
     }
 
     /// Waits for bytes from the peer.
@@ -152,8 +172,7 @@ impl Connection {
         }
         self.served = self.served.saturating_add(1);
         let close = response.close || self.served >= site.max_requests || self.local.is_draining();
-        let over_tls = exchange.request.as_ref().is_some_and(|request| request.secured.is_some());
-        let lines = FieldLines::of(&self.local, site, response, exchange, over_tls);
+        let lines = FieldLines::of(&self.local, site, response, exchange, self.agreed.is_some());
         let answer = Answer {
             status: response.status,
             fields: &lines.slices(),

@@ -12,6 +12,8 @@ use crate::clock::Millis;
 
 /// From the handshake to the first byte; then the connection is closed without a word.
 pub const FIRST_BYTE: Duration = Duration::from_secs(10);
+/// From accepting a connection to the end of its TLS handshake, if it has sent anything.
+pub const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long an idle connection is kept when the server ends: what its client has just sent is answered, where a close at
 /// once would lose it. With a tick this stays below the 200 ms that an idle server may take to end.
 pub const LAST_CALL: Duration = Duration::from_millis(50);

@@ -25,10 +25,11 @@ use super::h2::{self, Preface};
 use super::linger;
 use crate::exchange::Exchange;
 use crate::http::reject::Extra;
+use crate::http::request::Secured;
 use crate::http::{Code, Reject, Reply, Request};
 use crate::isolate::{self, Panicked};
 use crate::limits::Refused;
-use crate::net::sys;
+use crate::net::tls::Agreed;
 use crate::pipeline::{self, Arrival};
 use crate::site::Site;
 
@@ -71,23 +72,26 @@ enum Turn {
 }
 
 impl Connection {
-    /// Serves requests until either side has enough, then closes.
-    pub async fn serve(mut self) {
+    /// Serves requests until either side has enough, then closes; unless the connection turns out to be one of HTTP/2, of
+    /// which the first bytes are returned.
+    pub(super) async fn serve_http1(&mut self) -> Option<Buffer> {
         let end = {
             let mut conversation = pin!(self.converse());
             poll_fn(|cx| isolate::poll(conversation.as_mut(), cx)).await
         };
         match end {
+            Ok(Ok(End::Http2(first))) => return Some(first),
             Ok(Ok(End::Answered(rest))) => self.goodbye(rest).await,
-            Ok(Ok(End::Http2(first))) => Box::pin(h2::serve(self.into_http2(first))).await,
             Ok(Err(Gone)) => {}
             Err(Panicked) => self.apologise().await,
         }
+        None
     }
 
     /// Serves requests.
     async fn converse(&mut self) -> Result<End, Gone> {
         let mut input = Buffer::default();
+        let agreed = self.agreed.clone();
         loop {
             match self.fill(&mut input).await {
                 Fill::Bytes => {}
@@ -99,10 +103,14 @@ impl Connection {
                     self.leave().await;
                     return Err(Gone);
                 }
-                Fill::End => return Err(Gone),
+                Fill::End => {
+                    self.io.say_goodbye();
+                    return Err(Gone);
+                }
             }
             let site = self.local.site();
-            if !self.served_any() {
+            // Over TLS it is agreed on before (RFC 9113 §3.2).
+            if !self.served_any() && agreed.is_none() {
                 match h2::preface(input.unread()) {
                     Preface::Whole => return Ok(End::Http2(input)),
                     Preface::Begun => {
@@ -113,7 +121,7 @@ impl Connection {
                 }
             }
             loop {
-                let turn = match self.step(&site, &input) {
+                let turn = match self.step(&site, agreed.as_deref(), &input) {
                     Step::Hungry => break,
                     Step::Next(consumed) => Turn::Consumed(consumed),
                     Step::Last(consumed) => Turn::Last(consumed),
@@ -192,7 +200,7 @@ impl Connection {
     }
 
     /// Judges the bytes received, and answers if that needs nothing else.
-    fn step<'b>(&mut self, site: &'b Site, input: &'b Buffer) -> Step<'b> {
+    fn step<'b>(&mut self, site: &'b Site, agreed: Option<&'b Agreed>, input: &'b Buffer) -> Step<'b> {
         let bytes = input.unread();
         let mut storage = FieldStorage::new();
         let head = match self.proto.read_head(bytes, &mut storage, &site.limits) {
@@ -208,7 +216,8 @@ impl Connection {
         self.now = self.local.clock.at(started);
         self.in_head = false;
         self.client_closes = !head.persistent;
-        let request = Request::new(&head, bytes);
+        let secured = agreed.map(|agreed| Secured { server_name: agreed.server_name.as_deref() });
+        let request = Request::new(&head, bytes).over(secured);
         let mut exchange = Exchange::begin(self.local.ids.next(), self.caller.peer, started);
         exchange.asked(request);
         let nanos = self.local.clock.nanos(started);
@@ -236,7 +245,7 @@ impl Connection {
     }
 
     /// Closes: at once where the client expects no more and sends no more, else politely.
-    async fn goodbye(&mut self, mut input: Buffer) {
+    pub(super) async fn goodbye(&mut self, mut input: Buffer) {
         let nothing_more = self.client_closes && input.is_empty() && self.proto.body_finished();
         let leaves_at_once = self.is_first_answer() && (1..=INITIAL_WINDOW).contains(&self.waiting());
         self.local.buffers.give_back(&mut input);
@@ -244,19 +253,21 @@ impl Connection {
         if self.flush().await.is_ok() && !(nothing_more && (leaves_at_once || self.all_left())) {
             Box::pin(linger::linger(self)).await;
         }
+        self.io.say_goodbye();
     }
 
     /// Closes an idle connection. What its peer has not taken of an answer it gets as long as it goes on taking it.
     async fn leave(&mut self) {
-        if self.served_any() && sys::unsent(&self.io).unwrap_or(0) > 0 {
+        if self.served_any() && self.io.unsent() > 0 {
             self.in_request = true;
             Box::pin(linger::linger(self)).await;
         }
+        self.io.say_goodbye();
     }
 
     /// Whether all that was written has left this machine's socket: a close cannot take it back then.
     fn all_left(&self) -> bool {
-        sys::unsent_yet(&self.io).unwrap_or(0) == 0
+        self.io.unsent_yet() == 0
     }
 }
 

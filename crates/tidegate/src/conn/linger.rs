@@ -5,7 +5,6 @@
 use super::buffer::Buffer;
 use super::connection::{Connection, Fill};
 use super::deadline::{LINGER, LINGER_PACE};
-use crate::net::sys;
 
 /// Beyond the largest body: a client that sent just one byte too many should still learn so.
 const SLACK: u64 = http1::DRAIN_LIMIT;
@@ -15,7 +14,7 @@ const SLACK: u64 = http1::DRAIN_LIMIT;
 pub(super) async fn linger(connection: &mut Connection) {
     connection.io.finish_writing();
     let mut left = connection.local.site().uploads.max_body.saturating_add(SLACK);
-    let mut queued = sys::unsent(&connection.io).unwrap_or(0);
+    let mut queued = connection.io.unsent();
     let mut input = Buffer::default();
     connection.slot.set(connection.local.clock.now().after(LINGER));
     loop {
@@ -27,7 +26,7 @@ pub(super) async fn linger(connection: &mut Connection) {
                 left = rest;
             }
             Fill::Late => {
-                let still = sys::unsent(&connection.io).unwrap_or(0);
+                let still = connection.io.unsent();
                 if still == 0 {
                     break;
                 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::buffer::Buffers;
 use super::deadline::Deadlines;
+use super::handshake::Lane;
 use crate::clock::{Clock, Millis, unix_of};
 use crate::exchange::Exchange;
 use crate::random::Ids;
@@ -26,6 +27,8 @@ pub struct Local {
     pub ids: Ids,
     /// Connections without a seat that are being told so.
     pub turned_away: Cell<usize>,
+    /// TLS handshakes under way.
+    pub handshakes: Lane,
     site: RefCell<Rc<Site>>,
     room: Cell<usize>,
     draining: Cell<bool>,
@@ -41,6 +44,7 @@ impl Local {
             recorder,
             ids: Ids::new(),
             turned_away: Cell::new(0),
+            handshakes: Lane::default(),
             room: Cell::new(room_for(&site)),
             site: RefCell::new(Rc::new(site)),
             draining: Cell::new(false),

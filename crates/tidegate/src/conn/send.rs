@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use super::connection::{Connection, Gone};
 use super::deadline::{Slot, WritePace};
 use crate::clock::{Clock, Millis};
-use crate::net::{Transport, sys};
+use crate::net::Transport;
 
 /// Watches one transfer.
 pub(super) struct Watch {
@@ -52,7 +52,7 @@ impl Watch {
     /// Whether the peer, which keeps us waiting, has taken enough so far; by when it must have taken more. What waits
     /// in the socket's own buffer has not been taken.
     pub(super) fn judge(&mut self, io: &Transport, now: Millis) -> Result<Millis, Gone> {
-        let waiting = i64::try_from(sys::unsent(io).unwrap_or(0)).unwrap_or(i64::MAX);
+        let waiting = i64::try_from(io.unsent()).unwrap_or(i64::MAX);
         let taken = self.sent.saturating_sub(waiting);
         let pace = self.pace.get_or_insert_with(|| WritePace::new(now, taken));
         if pace.deadline() <= now && !pace.go_on(now, taken) {
@@ -65,9 +65,9 @@ impl Watch {
 }
 
 impl Connection {
-    /// Sends what is encoded.
+    /// Sends what is encoded, and what of it is sealed already.
     pub(super) async fn flush(&mut self) -> Result<(), Gone> {
-        if self.out.is_empty() {
+        if self.out.is_empty() && !self.io.needs_flush() {
             return Ok(());
         }
         self.write_out().await?;
@@ -118,7 +118,10 @@ impl Connection {
                     Poll::Pending => return watch.wait(cx, io, slot, &local.clock).map(Err),
                 }
             }
-            Poll::Ready(Ok(()))
+            match io.poll_flush(cx) {
+                Poll::Ready(flushed) => Poll::Ready(flushed.map_err(|_| Gone)),
+                Poll::Pending => watch.wait(cx, io, slot, &local.clock).map(Err),
+            }
         })
         .await
     }

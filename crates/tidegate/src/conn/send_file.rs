@@ -15,6 +15,8 @@
 //! file that a cache holds sealed in memory is sent by reference to that, for it cannot change; when the cache lets go
 //! of it the transfer goes on from the file. A slow client holds no memory of ours, but for what no cache keeps: a
 //! listing, and a file that changes all the time, within the bound of all sealed memory.
+//!
+//! With TLS nothing is sent by reference: sealed memory is encrypted from where it is, and all of any other file is copied.
 
 use std::future::poll_fn;
 use std::ops::Range;
@@ -28,7 +30,8 @@ use rustix::io::Errno;
 use super::connection::{Connection, Gone};
 use super::deadline::TICK;
 use super::send::Watch;
-use crate::disk::{self, Descriptor, Sealed, WouldBlock};
+use super::send_sealed;
+use crate::disk::{self, Descriptor, WouldBlock};
 use crate::http::response::{OpenFile, Parts};
 use crate::net::{Transport, sys};
 use crate::pool::Pool;
@@ -91,41 +94,6 @@ pub(super) async fn parts(
     (sent + parts.end.len() as u64, connection.flush().await)
 }
 
-/// Sends all of `bytes` behind what is encoded, and tells how many went out.
-pub(super) async fn sealed(connection: &mut Connection, bytes: &Sealed) -> (u64, Result<(), Gone>) {
-    let (mut offset, mut watch) = (0, Watch::new());
-    if connection.flush_before_more().await.is_err() {
-        return (0, Err(Gone));
-    }
-    let end = bytes.len() as u64;
-    let result = by_reference(connection, &mut watch, &mut offset, end, || Some(bytes)).await;
-    (offset, result)
-}
-
-/// Sends from the memory that `memory` gives up to `end`, or until it gives none any more.
-async fn by_reference<S: std::ops::Deref<Target = Sealed>>(
-    connection: &mut Connection,
-    watch: &mut Watch,
-    offset: &mut u64,
-    end: u64,
-    memory: impl Fn() -> Option<S>,
-) -> Result<(), Gone> {
-    let Connection { io, slot, local, .. } = connection;
-    poll_fn(|cx| {
-        while *offset < end {
-            let Some(memory) = memory() else { break };
-            let left = usize::try_from(end - *offset).unwrap_or(usize::MAX);
-            match io.poll_sendfile(cx, memory.as_fd(), offset, left) {
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Gone)),
-                Poll::Ready(Ok(count)) => watch.add(count),
-                Poll::Pending => return watch.wait(cx, io, slot, &local.clock).map(Err),
-            }
-        }
-        Poll::Ready(Ok(()))
-    })
-    .await
-}
-
 struct Transfer<'a> {
     connection: &'a mut Connection,
     site: &'a Site,
@@ -163,7 +131,7 @@ impl<'a> Transfer<'a> {
         if self.file.memory.strong_count() > 0 {
             self.connection.flush_before_more().await?;
             self.send_sealed(range.end).await?;
-        } else if copied > range.start {
+        } else if copied > range.start && !self.connection.io.is_secured() {
             self.connection.flush().await?;
             // What waits in our own socket could still change: little of it may wait there.
             let _ = sys::keep_unsent_below(&self.connection.io, UNSENT);
@@ -180,7 +148,7 @@ impl<'a> Transfer<'a> {
     /// Sends from sealed memory up to `end`, or until there is none any more.
     async fn send_sealed(&mut self, end: u64) -> Result<(), Gone> {
         let Self { connection, file, offset, watch, .. } = self;
-        by_reference(connection, watch, offset, end, || file.memory.upgrade()).await
+        send_sealed::up_to(connection, watch, offset, end, || file.memory.upgrade()).await
     }
 
     /// Sends by reference up to `end`, window by window.
@@ -253,7 +221,7 @@ impl<'a> Transfer<'a> {
                 }
                 let mut scratch = local.buffers.scratch.borrow_mut();
                 scratch.resize(PIECE, 0);
-                let piece = scratch.get_mut(..left.min(*stride)).unwrap_or_default();
+                let piece = scratch.get_mut(..left.min(*stride).min(io.portion())).unwrap_or_default();
                 let written = match disk::read_cached(&file.fd, piece, *offset) {
                     Ok(Ok(count)) if count > 0 && disk::is_unchanged(&file.fd, &file.identity) => {
                         io.poll_write_two(cx, front, piece.get(..count).unwrap_or_default())
@@ -295,7 +263,7 @@ impl<'a> Transfer<'a> {
     async fn drain(&mut self) -> Result<(), Gone> {
         let io = &self.connection.io;
         let mut pause = DRAIN_POLL;
-        while sys::unsent(io).unwrap_or(0) > ON_ITS_WAY {
+        while io.unsent() > ON_ITS_WAY {
             if io.has_failed() {
                 return Err(Gone);
             }

@@ -11,7 +11,6 @@ use tokio::time::timeout;
 use super::connection::{Connection, Gone};
 use crate::clock::Millis;
 use crate::http::response::Live;
-use crate::net::sys;
 use crate::site::Site;
 
 /// Bytes that may be on their way to a client when the next piece is due; with more it misses that piece, for the one
@@ -66,7 +65,7 @@ async fn follow(
 /// Whether the client has taken enough for the next piece. `behind` is how little was on its way to it at least, and since
 /// when, while it has not.
 fn keeps_up(connection: &Connection, behind: &mut Option<(u64, Millis)>) -> Result<bool, Gone> {
-    let (queued, now) = (sys::unsent(&connection.io).unwrap_or(0), connection.local.clock.now());
+    let (queued, now) = (connection.io.unsent(), connection.local.clock.now());
     *behind = match *behind {
         _ if queued <= BEHIND => None,
         Some((least, since)) if queued >= least => {

@@ -13,7 +13,7 @@ use tokio::task::spawn_local;
 
 use super::payload::Payload;
 use super::settings::{self, STREAMS};
-use super::shared::{Security, Shared};
+use super::shared::Shared;
 use super::stream;
 use super::wire::{Pipe, Wire};
 use crate::clock::Millis;
@@ -25,6 +25,7 @@ use crate::http::{Code, Reject};
 use crate::isolate;
 use crate::limits::Permit;
 use crate::net::Transport;
+use crate::net::tls::Agreed;
 use crate::pipeline::{self, Caller};
 
 /// A connection carries so many times the requests of `--max-requests` (SPEC H2-1).
@@ -40,8 +41,8 @@ pub struct Entry {
     pub first: Buffer,
     /// Who is at the other end.
     pub caller: Caller,
-    /// What TLS told of it.
-    pub security: Security,
+    /// What was settled when TLS began; `None` in the clear.
+    pub agreed: Option<Rc<Agreed>>,
     /// Its seat.
     pub permit: Option<Permit>,
     /// Its deadline.
@@ -104,11 +105,11 @@ struct Driver {
 
 impl Driver {
     fn new(entry: Entry) -> Self {
-        let Entry { io, first, caller, security, permit, slot, local } = entry;
+        let Entry { io, first, caller, agreed, permit, slot, local } = entry;
         let pipe = Rc::new(RefCell::new(Pipe::new(io, first, &local)));
         Self {
             idle_since: Some(local.clock.now()),
-            shared: Rc::new(Shared::new(&local, caller, security)),
+            shared: Rc::new(Shared::new(&local, caller, agreed)),
             pipe,
             permit,
             slot,
@@ -310,7 +311,7 @@ impl Driver {
         let local = Rc::clone(&self.shared.local);
         let patience = if local.is_draining() { LAST_CALL } else { LINGER };
         self.slot.set(local.clock.now().after(patience));
-        self.pipe.borrow().io.finish_writing();
+        self.pipe.borrow_mut().io.finish_writing();
         let mut left = http1::DRAIN_LIMIT;
         let mut input = Buffer::default();
         while left > 0 {

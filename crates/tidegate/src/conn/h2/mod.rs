@@ -26,7 +26,6 @@ mod stream;
 mod wire;
 
 pub use driver::{Entry, serve};
-pub use shared::Security;
 
 /// What is seen of the client's connection preface (RFC 9113 §3.4) in the first bytes of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -96,7 +96,7 @@ pub(super) fn whole(
 }
 
 fn head_of(shared: &Shared, site: &Site, response: &Response, exchange: &Exchange<'_>) -> http::Response<()> {
-    let lines = FieldLines::of(&shared.local, site, response, exchange, shared.security.encrypted);
+    let lines = FieldLines::of(&shared.local, site, response, exchange, shared.secured().is_some());
     answer::head(response.status, &lines.slices(), response.body.length())
 }
 

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::conn::local::Local;
 use crate::http::request::Secured;
+use crate::net::tls::Agreed;
 use crate::pipeline::Caller;
 
 /// Pieces of files of all streams that may wait to be written, in bytes: a client that opens large windows and then
@@ -16,8 +17,8 @@ const OWED_MOST: usize = 1024 * 1024;
 pub(super) struct Shared {
     pub(super) local: Rc<Local>,
     pub(super) caller: Caller,
-    /// What TLS told of it.
-    pub(super) security: Security,
+    /// What was settled when TLS began; `None` in the clear.
+    agreed: Option<Rc<Agreed>>,
     /// Requests that are being answered.
     under_way: Cell<usize>,
     /// Bytes handed to the HTTP/2 layer and not yet on the wire.
@@ -27,33 +28,22 @@ pub(super) struct Shared {
     waiting: RefCell<Vec<Waker>>,
 }
 
-/// What TLS says of a connection, for as long as it lives.
-#[derive(Clone, Debug, Default)]
-pub struct Security {
-    /// Whether it is encrypted.
-    pub encrypted: bool,
-    /// The server that the client asked for, lower case.
-    pub server_name: Option<Rc<str>>,
-}
-
-impl Security {
-    /// The same, as a request has it.
-    pub fn of_request(&self) -> Option<Secured<'_>> {
-        self.encrypted.then_some(Secured { server_name: self.server_name.as_deref() })
-    }
-}
-
 impl Shared {
-    pub(super) fn new(local: &Rc<Local>, caller: Caller, security: Security) -> Self {
+    pub(super) fn new(local: &Rc<Local>, caller: Caller, agreed: Option<Rc<Agreed>>) -> Self {
         Self {
             local: Rc::clone(local),
             caller,
-            security,
+            agreed,
             under_way: Cell::new(0),
             owed: Cell::new(0),
             driver: RefCell::default(),
             waiting: RefCell::default(),
         }
+    }
+
+    /// What a request is told of TLS.
+    pub(super) fn secured(&self) -> Option<Secured<'_>> {
+        self.agreed.as_ref().map(|agreed| Secured { server_name: agreed.server_name.as_deref() })
     }
 
     /// Requests that are being answered now.

@@ -51,7 +51,7 @@ async fn answer(shared: &Rc<Shared>, head: &Head, stream: &mut Stream) {
     crate::failpoint!("head");
     let (local, started) = (&shared.local, Instant::now());
     let site = local.site();
-    let request = head.request().over(shared.security.of_request());
+    let request = head.request().over(shared.secured());
     let mut exchange = Exchange::begin(local.ids.next(), shared.caller.peer, started);
     exchange.asked(request);
     let (now, nanos) = (local.clock.at(started), local.clock.nanos(started));

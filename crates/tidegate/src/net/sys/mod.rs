@@ -1,4 +1,9 @@
-//! Raw system calls that no safe wrapper offers. The only `unsafe` of this workspace stands here.
+//! Raw system calls that no safe wrapper offers, and `mapping`: files of memory as slices. The only `unsafe` of this
+//! workspace stands here.
+
+mod mapping;
+
+pub use mapping::Mapping;
 
 use std::io;
 use std::ops::Range;

@@ -5,13 +5,19 @@
 //! files ──► certificates ─┐                        facts   what an X.509 certificate says
 //!           self_signed  ─┴─► Identity ──► Tls     by_name which one a client is shown
 //! ```
-//! `client` is the other end, for asking the server how it is.
+//! `session` is one connection as bytes and bytes, `seal` half of it; `wire` moves them over a socket, in memory that is
+//! `lent`; `names` is what a client asked for. `client` is the other end, for asking the server how it is.
 
 mod by_name;
 mod certificates;
 pub mod client;
 mod facts;
+mod lent;
+mod names;
+mod seal;
 mod self_signed;
+mod session;
+mod wire;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -24,10 +30,13 @@ use rustls::{ServerConfig, SupportedCipherSuite};
 
 use self::by_name::ByName;
 pub use self::certificates::{Certificate, CertificateError};
+use self::names::Noting;
+pub(super) use self::session::Session;
+pub use self::session::{Agreed, Broken, Protocol};
 use crate::config::TlsSettings;
 
 /// The protocols that are offered, best first (RFC 7301 §3.1).
-const ALPN: &[&[u8]] = &[b"http/1.1"];
+const ALPN: &[&[u8]] = &[b"h2", b"http/1.1"];
 
 /// The suites, best first; all are authenticated and keep no secret that opens old recordings. AES with 128 bits comes
 /// first, as in Mozilla's lists: nobody breaks it, and it costs less than with 256.
@@ -108,7 +117,7 @@ fn config(identities: &[Identity], before: Option<&Tls>) -> Result<ServerConfig,
     let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(ByName::new(identities)));
+        .with_cert_resolver(Arc::new(Noting(ByName::new(identities))));
     config.ignore_client_order = true;
     config.alpn_protocols = ALPN.iter().map(|protocol| protocol.to_vec()).collect();
     // A session lives in its ticket: no table, no lock on it, and nothing that clients can fill.
@@ -140,3 +149,6 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
     digest.copy_from_slice(suite.common.hash_provider.hash(bytes).as_ref());
     digest
 }
+
+#[cfg(test)]
+mod tests;

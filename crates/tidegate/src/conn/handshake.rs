@@ -1,0 +1,226 @@
+//! TLS before the first request: off the accept path, under a deadline of its own (SPEC LOAD-5), and in a lane.
+//!
+//! ```text
+//!  accepted ─► first byte ─► hear ─► a turn in the lane: compute ─► flush ─► agreed
+//!                │ a letter: HTTP in the clear      ▲                  │
+//!                └─► 400                            └──── hear ◄───────┘
+//! ```
+//! A connection that has sent nothing costs what an idle one in the clear costs. To answer a hello takes a signature and
+//! a key exchange, some tenths of a millisecond: who has one to be answered waits for a turn, in order of arrival, and a
+//! worker has one turn in each turn of its event loop. So a flood of handshakes waits for itself and lets those pass who
+//! have theirs behind them.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use tokio::sync::Mutex;
+use tokio::task::yield_now;
+
+use super::buffer::Buffer;
+use super::connection::{Connection, Fill};
+use super::deadline::{FIRST_BYTE, HANDSHAKE, LAST_CALL};
+use crate::http::{Code, Reject};
+use crate::limits::Permit;
+use crate::net::tls::Agreed;
+use crate::net::{Tls, Transport};
+use crate::telemetry::tally::Handshake;
+
+/// Handshakes that a worker has under way at once; beyond that the oldest one gives way. Each may hold 32 KiB of what it was
+/// sent, and the state of rustls: 48 MiB in all. Where each takes a second, as for clients far away, a thousand get
+/// through in each.
+const UNDER_WAY_MOST: usize = 1024;
+
+/// How the handshakes of one worker share it.
+#[derive(Debug, Default)]
+pub struct Lane {
+    /// Fair: first come, first served.
+    turn: Mutex<()>,
+    /// Those under way in order of arrival, and how to wake them. Who is not in it any more gives way.
+    under_way: RefCell<BTreeMap<u64, Option<Waker>>>,
+    arrived: Cell<u64>,
+}
+
+/// A handshake that is under way until this is dropped.
+struct Place<'l> {
+    lane: &'l Lane,
+    number: u64,
+}
+
+/// Why there is no session.
+enum Ended {
+    /// Nothing was ever sent.
+    Silent,
+    /// The peer speaks HTTP in the clear.
+    Plain,
+    /// There is no common ground, the peer left, or what it sent made no sense.
+    Failed(String),
+    /// It was not done in its time.
+    Late,
+    /// Its seat or its place is another's now.
+    GivesWay,
+}
+
+impl Connection {
+    /// Lets the connection speak TLS from now on; whether it does. What else comes of it is told and counted.
+    pub(super) async fn secure(&mut self, tls: &Tls) -> bool {
+        match self.shake_hands(tls).await {
+            Ok(agreed) => {
+                self.local.recorder.handshake(Handshake::Ok);
+                self.agreed = Some(Rc::new(agreed));
+                self.now = self.local.clock.now();
+                self.slot.set(self.now.after(FIRST_BYTE));
+                self.last_call = false;
+                true
+            }
+            Err(ended) => {
+                self.end_handshake(ended).await;
+                false
+            }
+        }
+    }
+
+    async fn shake_hands(&mut self, tls: &Tls) -> Result<Agreed, Ended> {
+        let first = self.wait(None, Transport::poll_peek).await;
+        match first.ok().flatten().ok_or(Ended::Silent)? {
+            // So a method begins, and no record of TLS does (RFC 8446 §5.1).
+            letter if letter.is_ascii_alphabetic() => return Err(Ended::Plain),
+            _ => self.slot.set(self.now.after(HANDSHAKE)),
+        }
+        self.io.begin_tls(tls).map_err(failed)?;
+        let local = Rc::clone(&self.local);
+        let place = local.handshakes.enter();
+        loop {
+            self.wait(Some(&place), Transport::poll_hear).await?;
+            let mut turn = pin!(local.handshakes.turn.lock());
+            let turn = self.wait(Some(&place), |_, cx| turn.as_mut().poll(cx).map(Ok)).await?;
+            let agreed = self.io.advance_handshake().map_err(failed)?;
+            // Whoever else has something to do goes first: the event loop turns once before the next one computes.
+            yield_now().await;
+            drop(turn);
+            if let Some(agreed) = agreed {
+                return Ok(agreed);
+            }
+            self.wait(Some(&place), Transport::poll_flush).await?;
+        }
+    }
+
+    /// Waits for `what`, which is up to the peer, for as long as there is time and nobody else needs the seat or the place;
+    /// the connection counts as idle meanwhile.
+    async fn wait<T>(
+        &mut self,
+        place: Option<&Place<'_>>,
+        mut what: impl FnMut(&mut Transport, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Result<T, Ended> {
+        let waited = poll_fn(|cx| match what(&mut self.io, cx) {
+            Poll::Ready(done) => Poll::Ready(done.map_err(failed)),
+            Poll::Pending if self.slot.is_over(cx) => Poll::Ready(Err(Ended::Late)),
+            Poll::Pending if self.permit.as_ref().is_some_and(Permit::evicted) => {
+                Poll::Ready(Err(Ended::GivesWay))
+            }
+            Poll::Pending if place.is_some_and(|place| place.gives_way(cx)) => {
+                Poll::Ready(Err(Ended::GivesWay))
+            }
+            Poll::Pending => {
+                if self.local.is_draining() && !std::mem::replace(&mut self.last_call, true) {
+                    self.slot.set(self.local.clock.now().after(LAST_CALL));
+                }
+                if let Some(permit) = &self.permit {
+                    permit.idle(self.now, cx.waker());
+                }
+                Poll::Pending
+            }
+        });
+        let done = waited.await?;
+        if self.permit.as_ref().is_none_or(Permit::busy) { Ok(done) } else { Err(Ended::GivesWay) }
+    }
+
+    async fn end_handshake(&mut self, ended: Ended) {
+        let outcome = match ended {
+            Ended::Silent => return,
+            Ended::Plain | Ended::Failed(_) => Handshake::Failed,
+            Ended::Late | Ended::GivesWay => Handshake::Late,
+        };
+        self.local.recorder.handshake(outcome);
+        match ended {
+            Ended::Plain => self.refuse_plain().await,
+            Ended::Failed(why) => log::debug!("no TLS with {}: {why}", self.caller.peer),
+            Ended::Late if !self.last_call => {
+                let reject = Reject::new(Code::SlowHead, "The TLS handshake did not end in time.");
+                // It is counted, and nothing is answered: there is no session by which it could be.
+                self.refuse_unread(&reject.seen("a TLS handshake that did not end in time"), None);
+            }
+            Ended::Late | Ended::GivesWay | Ended::Silent => {}
+        }
+    }
+
+    /// Tells a client that speaks HTTP in the clear so, in the clear.
+    async fn refuse_plain(&mut self) {
+        let mut input = Buffer::default();
+        if self.fill(&mut input).await == Fill::Bytes {
+            let reject =
+                Reject::new(Code::BadRequestLine, "This port speaks HTTPS; ask for an https:// address.")
+                    .seen("HTTP in the clear on a port that speaks TLS");
+            self.refuse_unread(&reject, Some(input.unread()));
+            self.goodbye(input).await;
+        }
+    }
+}
+
+impl Lane {
+    /// A place for one more; the oldest gives way where there are too many.
+    fn enter(&self) -> Place<'_> {
+        let number = self.arrived.replace(self.arrived.get() + 1);
+        let mut under_way = self.under_way.borrow_mut();
+        under_way.insert(number, None);
+        if under_way.len() > UNDER_WAY_MOST
+            && let Some((_, Some(oldest))) = under_way.pop_first()
+        {
+            oldest.wake();
+        }
+        Place { lane: self, number }
+    }
+}
+
+impl Place<'_> {
+    /// Whether this place is another's now; the calling task is woken when it is.
+    fn gives_way(&self, cx: &Context<'_>) -> bool {
+        let mut under_way = self.lane.under_way.borrow_mut();
+        let Some(waker) = under_way.get_mut(&self.number) else { return true };
+        waker.get_or_insert_with(|| cx.waker().clone());
+        false
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.lane.under_way.borrow_mut().remove(&self.number);
+    }
+}
+
+fn failed(error: impl Display) -> Ended {
+    Ended::Failed(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn load_5_beyond_the_bound_the_oldest_handshake_gives_way() {
+        let lane = Lane::default();
+        let cx = Context::from_waker(Waker::noop());
+        let mut places: Vec<_> = (0..UNDER_WAY_MOST).map(|_| lane.enter()).collect();
+        assert!(places.iter().all(|place| !place.gives_way(&cx)));
+        let newest = lane.enter();
+        assert!(places[0].gives_way(&cx) && !places[1].gives_way(&cx) && !newest.gives_way(&cx));
+        places.truncate(10);
+        let next = lane.enter();
+        assert!(!places[1].gives_way(&cx) && !next.gives_way(&cx), "places were given back");
+    }
+}
