@@ -10,6 +10,8 @@ use tidegate::clock::Millis;
 use tidegate::conn::h2::patience::{Flood, Patience};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// The first frame, without which nothing else counts.
+const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
 fuzz_target!(|data: &[u8]| fuzz::timely(data, check));
 
@@ -25,7 +27,9 @@ fn check(data: &[u8]) {
 /// The verdict, where bytes come `step` at a time.
 fn judge(orders: &[[u8; 6]], step: usize) -> Option<Flood> {
     let mut patience = Patience::new(Millis(0));
-    PREFACE.chunks(step.min(PREFACE.len())).for_each(|bytes| patience.receive(bytes, Millis(0)));
+    for bytes in [PREFACE, SETTINGS].concat().chunks(step.min(PREFACE.len())) {
+        patience.receive(bytes, Millis(0));
+    }
     for order in orders {
         let (times, sent, frame) = frame(order);
         for _ in 0..times {
@@ -48,7 +52,7 @@ fn frame(&[times, sent, kind, flags, high, low]: &[u8; 6]) -> (u32, bool, Vec<u8
 
 /// The same by the words of `patience`, frame by frame.
 fn counted(orders: &[[u8; 6]]) -> Option<Flood> {
-    let (mut purse, mut change, mut resets, mut mistakes, mut block) = (1_000_u64, 0, 0_u64, 0, None);
+    let (mut purse, mut change, mut resets, mut mistakes, mut block) = (999_u64, 0, 0_u64, 0, None);
     for order in orders {
         let (times, sent, frame) = frame(order);
         let (kind, flags, length) = (frame[3], frame[4], frame.len() as u64 - 9);

@@ -63,13 +63,16 @@ usage: cargo xtask COMMAND
     --binary PATH        another build of tidegate beside this one
     --write              write bench/RESULTS.md also after a part
   bench uploads        durable uploads against a bare loop  [--rounds N] [--seconds S]
-  bench idle           memory of 15,000 idle connections  [--servers LIST] [--write]
+  bench idle           memory of 15,000 idle connections, plain and TLS
+    --servers LIST  --binary PATH  --write
   faults               what the server does when a system call fails, for each call and error
     --calls LIST  --errnos LIST  --running  --starting  --jobs N  --binary PATH  --break  --write
   fuzz                 every fuzz target, in all a hundred million executions
     --executions N       of each target  --only TARGET (repeatable)
   flood                one address floods while others go on asking
     --seconds S  --requests N  --connections N  --no-limits  --write
+  flood h2             floods of HTTP/2 frames while others go on asking
+    --kinds reset,ping  --frames N  --servers tidegate,h2o  --binary PATH  --write
   corpora              what other projects test their request parsers with
     --gunicorn DIR  --llhttp DIR  --binary PATH
   h2spec               HTTP/2 in the clear and over TLS by h2spec's cases

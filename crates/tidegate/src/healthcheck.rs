@@ -1,20 +1,24 @@
 //! `tidegate healthcheck`: asks the server that these settings would run whether it lives. For containers.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::config::{ListenAddr, Settings};
+use crate::net::tls::client;
 
 /// How long the server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// The status lines that we write are far shorter.
+const STATUS_LINE: u64 = 256;
+
 /// Exit code 0 when `/healthz` answers 200 on the first address, 1 otherwise.
 pub fn run(settings: &Settings) -> ExitCode {
     let Some(addr) = settings.server.listen.first() else { return ExitCode::FAILURE };
-    match ask(addr) {
+    match ask(addr, settings.tls.is_on()) {
         Ok(status) if status.starts_with("HTTP/1.1 200") => ExitCode::SUCCESS,
         Ok(status) => complain(addr, &status),
         Err(error) => complain(addr, &error.to_string()),
@@ -26,13 +30,17 @@ fn complain(addr: &ListenAddr, why: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The status line of `/healthz`.
-fn ask(addr: &ListenAddr) -> io::Result<String> {
+/// The status line of `/healthz`. TCP listeners speak TLS where that is on.
+fn ask(addr: &ListenAddr, tls: bool) -> io::Result<String> {
     match addr {
         ListenAddr::Tcp(addr) => {
-            let stream = TcpStream::connect_timeout(&reachable(*addr), PATIENCE)?;
+            let to = reachable(*addr);
+            let stream = TcpStream::connect_timeout(&to, PATIENCE)?;
             stream.set_read_timeout(Some(PATIENCE))?;
-            exchange(stream, addr.port())
+            match tls {
+                true => exchange(client::unverified(stream, to.ip())?, addr.port()),
+                false => exchange(stream, addr.port()),
+            }
         }
         ListenAddr::Unix(path) => {
             let stream = UnixStream::connect(path)?;
@@ -45,9 +53,9 @@ fn ask(addr: &ListenAddr) -> io::Result<String> {
 fn exchange(mut stream: impl Read + Write, port: u16) -> io::Result<String> {
     let request = format!("GET /healthz HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
-    let mut answer = String::new();
-    stream.take(4096).read_to_string(&mut answer)?;
-    Ok(answer.lines().next().unwrap_or("no answer").to_owned())
+    let mut line = String::new();
+    BufReader::new(stream.take(STATUS_LINE)).read_line(&mut line)?;
+    Ok(if line.is_empty() { "no answer".to_owned() } else { line.trim_end().to_owned() })
 }
 
 /// A wildcard address is reached on loopback.

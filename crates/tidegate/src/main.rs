@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use tidegate::config::{self, Command, Environment, Exit, Invocation};
-use tidegate::server::{Server, check_places};
+use tidegate::server::{Server, check_certificates, check_places};
 
 fn main() -> ExitCode {
     match config::parse(std::env::args_os()).and_then(run) {
@@ -16,16 +16,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode, Exit> {
     match command {
         Command::Serve(invocation) => serve(*invocation),
-        Command::Check(invocation) => {
-            let settings = invocation.resolve(&Environment::current())?;
-            for note in &settings.notes {
-                tidegate::complain(&format!("warning: {note}"));
-            }
-            if let Err(error) = check_places(&settings) {
-                tidegate::complain(&format!("warning: {error}"));
-            }
-            Ok(written(io::stdout().write_all(settings.to_toml().as_bytes())))
-        }
+        Command::Check(invocation) => check(&invocation),
         Command::Demo { url } => Ok(tidegate::demo::run(url.as_deref())),
         Command::Healthcheck(invocation) => {
             Ok(tidegate::healthcheck::run(&invocation.resolve(&Environment::current())?))
@@ -42,6 +33,26 @@ fn run(command: Command) -> Result<ExitCode, Exit> {
         Command::Completions(shell) => Ok(written(config::completions(shell, &mut io::stdout()))),
         Command::Man => Ok(written(config::man(&mut io::stdout()))),
     }
+}
+
+/// What is wrong with a place is a warning, for it may be there where the server runs; a certificate is part of the
+/// configuration, and a reload would be refused.
+fn check(invocation: &Invocation) -> Result<ExitCode, Exit> {
+    let settings = invocation.resolve(&Environment::current())?;
+    let places = check_places(&settings).err().map(|error| error.to_string());
+    let certificates = check_certificates(&settings);
+    let ending = certificates.iter().flatten();
+    for warning in settings.notes.iter().chain(&places).chain(ending) {
+        tidegate::complain(&format!("warning: {warning}"));
+    }
+    let printed = written(io::stdout().write_all(settings.to_toml().as_bytes()));
+    Ok(certificates.map_or_else(
+        |error| {
+            tidegate::complain(&format!("tidegate: {error}"));
+            ExitCode::FAILURE
+        },
+        |_| printed,
+    ))
 }
 
 fn serve(invocation: Invocation) -> Result<ExitCode, Exit> {

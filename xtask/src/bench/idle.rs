@@ -1,4 +1,4 @@
-//! `cargo xtask bench idle`: memory of an idle connection, and whether it comes back.
+//! `cargo xtask bench idle`: memory of an idle connection, plain or with TLS, and whether it comes back.
 //!
 //! One server after another: some connections to warm it up ─► memory ─► 15,000 that did one request each ─► memory ─►
 //! all closed ─► memory. Counted are heaps and stacks; a page of the program that is touched for the first time is no
@@ -7,11 +7,12 @@
 use std::fmt::Write as _;
 use std::io;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::crowd::Crowd;
 use super::grid::Grid;
-use super::http::Client;
 use super::servers::{Kind, Role, Server, Setup};
+use super::wire::Wire;
 use crate::context::Context;
 
 /// Below the 20,000 files that a process may often open at most.
@@ -23,23 +24,17 @@ const SPARE_FILES: usize = 200;
 /// What a server needs for its first connections it needs once.
 const WARM_UP: usize = 50;
 
-/// One in so many connections is used again while all are held, to see that they are alive.
-const SAMPLE: usize = 100;
-
-/// All connections are there within seconds; a server that is slow about each shows how far it came.
-const HOLD_LIMIT: Duration = Duration::from_secs(60);
-
 /// Some servers tidy up once a second.
 const SETTLE: Duration = Duration::from_secs(2);
 
-/// Bytes of a connection that are good enough, and how far from the start memory may stay after the close.
-const BYTES_BAR: u64 = 1536;
+/// How far from the start memory may stay after the close.
 const RETURN_BAR: f64 = 0.05;
 
 /// One server's memory, in bytes.
 #[derive(Debug)]
 pub(super) struct Row {
     kind: Kind,
+    wire: Wire,
     connections: usize,
     start: u64,
     held: u64,
@@ -51,10 +46,14 @@ pub(super) fn run(setup: &Setup<'_>, kinds: &[Kind]) -> Result<Vec<Row>, String>
     let most = raise_file_limit(setup.context)?;
     let connections = CONNECTIONS.min(most.saturating_sub(SPARE_FILES));
     let mut rows = Vec::new();
-    for &kind in kinds {
-        match measure(setup, kind, connections) {
-            Ok(row) => rows.push(row),
-            Err(problem) => println!("   left out: {problem}"),
+    for wire in [Wire::Clear, Wire::Tls] {
+        let setup = Setup { wire, ..setup.clone() };
+        for &kind in kinds.iter().filter(|kind| kind.speaks(wire)) {
+            println!("── {}, {}", kind.name, wire.name());
+            match measure(&setup, kind, connections) {
+                Ok(row) => rows.push(row),
+                Err(problem) => println!("   left out: {problem}"),
+            }
         }
     }
     Ok(rows)
@@ -67,35 +66,15 @@ fn measure(setup: &Setup<'_>, kind: Kind, connections: usize) -> Result<Row, Str
         server.process.memory().anonymous
     };
     let problem = |error: io::Error| format!("{}: {error}", kind.name);
-    drop(hold(server.port, WARM_UP).map_err(problem)?);
+    drop(Crowd::gather(setup, server.port, WARM_UP).map_err(problem)?);
     let start = memory();
-    let mut clients = hold(server.port, connections).map_err(problem)?;
+    let mut crowd = Crowd::gather(setup, server.port, connections).map_err(problem)?;
     // The rest is refused or kept waiting: then those that are held are what it can.
-    let connections = clients.len();
+    let connections = crowd.count();
     let held = memory();
-    for client in clients.iter_mut().step_by(SAMPLE) {
-        client.get("/small.bin", &[]).map_err(problem)?;
-    }
-    drop(clients);
-    Ok(Row { kind, connections, start, held, end: memory() })
-}
-
-/// Connections that have all been answered once: `count`, or as many as the server takes. An `Err` where it takes none.
-fn hold(port: u16, count: usize) -> io::Result<Vec<Client>> {
-    let mut clients = Vec::with_capacity(count);
-    let deadline = Instant::now() + HOLD_LIMIT;
-    while clients.len() < count && Instant::now() < deadline {
-        let answered = Client::connect(port).and_then(|mut client| {
-            client.get("/small.bin", &[])?;
-            Ok(client)
-        });
-        match answered {
-            Ok(client) => clients.push(client),
-            Err(error) if clients.is_empty() => return Err(error),
-            Err(_) => break,
-        }
-    }
-    Ok(clients)
+    crowd.ask_some().map_err(problem)?;
+    drop(crowd);
+    Ok(Row { kind, wire: setup.wire, connections, start, held, end: memory() })
 }
 
 /// Raises our own limit of open files, and so that of all our children, as far as we may; gives the new limit.
@@ -109,6 +88,14 @@ pub(crate) fn raise_file_limit(context: &Context) -> Result<usize, String> {
 }
 
 impl Row {
+    /// Bytes of a connection that are good enough.
+    fn bytes_bar(&self) -> u64 {
+        match self.wire {
+            Wire::Tls => 14 << 10,
+            Wire::Clear | Wire::H2c => 1536,
+        }
+    }
+
     fn bytes_per_connection(&self) -> u64 {
         self.held.saturating_sub(self.start) / self.connections.max(1) as u64
     }
@@ -121,13 +108,22 @@ impl Row {
 
 /// The table.
 pub(super) fn table(rows: &[Row]) -> String {
-    let head =
-        ["server", "connections", "bytes each", "before, MiB", "held, MiB", "after, MiB", "more than before"];
+    let head = [
+        "server",
+        "wire",
+        "connections",
+        "bytes each",
+        "before, MiB",
+        "held, MiB",
+        "after, MiB",
+        "more than before",
+    ];
     let mut grid = Grid::new(head);
     let mib = |bytes: u64| format!("{:.1}", bytes as f64 / 1024.0 / 1024.0);
     for row in rows {
         grid.row([
             row.kind.name.to_owned(),
+            row.wire.name().to_owned(),
             row.connections.to_string(),
             row.bytes_per_connection().to_string(),
             mib(row.start),
@@ -137,12 +133,15 @@ pub(super) fn table(rows: &[Row]) -> String {
         ]);
     }
     let mut text = grid.to_string();
-    if let Some(ours) = rows.iter().find(|row| row.kind.role == Role::Ours) {
+    for ours in rows.iter().filter(|row| matches!(row.kind.role, Role::Ours | Role::Variant)) {
         let word = |holds| if holds { "holds" } else { "**is missed**" };
         let _ = writeln!(
             text,
-            "\ntidegate's bars: at most {BYTES_BAR} bytes each {}; back to within {:.0} % {}.",
-            word(ours.bytes_per_connection() <= BYTES_BAR),
+            "\n{}'s bars, {}: at most {} bytes each {}; back to within {:.0} % {}.",
+            ours.kind.name,
+            ours.wire.name(),
+            ours.bytes_bar(),
+            word(ours.bytes_per_connection() <= ours.bytes_bar()),
             RETURN_BAR * 100.0,
             word(ours.left_over().abs() <= RETURN_BAR)
         );
@@ -157,11 +156,20 @@ mod tests {
 
     #[test]
     fn the_cost_of_a_connection_and_what_stays_are_told() {
-        let row = |held, end| Row { kind: TIDEGATE, connections: 1000, start: 1 << 20, held, end };
+        let row = |held, end| Row {
+            kind: TIDEGATE,
+            wire: Wire::Clear,
+            connections: 1000,
+            start: 1 << 20,
+            held,
+            end,
+        };
         let good = table(&[row((1 << 20) + 1_500_000, (1 << 20) + 1)]);
         assert!(good.contains(" 1500 ") && good.contains("+0 %") && !good.contains("missed"), "{good}");
         let bad = table(&[row((1 << 20) + 1_600_000, 2 << 20)]);
         assert!(bad.contains("+100 %") && bad.matches("**is missed**").count() == 2, "{bad}");
         assert!(!table(&[]).contains("bars"));
+        let with_tls = table(&[Row { wire: Wire::Tls, ..row((1 << 20) + 14_336_000, 1 << 20) }]);
+        assert!(with_tls.contains("at most 14336 bytes each holds"), "{with_tls}");
     }
 }

@@ -2,17 +2,23 @@
 //!
 //! ```text
 //! flags ─► Plan ─► tools, builds ─► speed.rs  ─► Outcome ─► a printed table, bench/RESULTS.md, bench/results.svg
-//!          options.rs               over servers.rs (who), works.rs (what), wrk.rs (load), process.rs (cost)
+//!          options.rs               over servers.rs (who), wire.rs (how), works.rs (what), load.rs, process.rs (cost)
 //! ```
 //!
 //! The figure that holds on a noisy machine is the server's CPU time per request, as a ratio of two servers in the same
 //! round. Absolute figures are of one machine on one day, and promise nothing.
 
+mod certificate;
 mod chart;
+mod check;
 mod compare;
+mod crowd;
 pub(crate) mod grid;
+mod h2load;
+mod hello;
 pub(crate) mod http;
 pub(crate) mod idle;
+mod load;
 mod options;
 mod overload;
 pub(crate) mod process;
@@ -22,6 +28,7 @@ pub(crate) mod servers;
 mod speed;
 pub(crate) mod stats;
 mod uploads;
+pub(crate) mod wire;
 mod works;
 mod wrk;
 
@@ -36,14 +43,16 @@ use crate::Verdict;
 use crate::command::TempDir;
 use crate::context::Context;
 use crate::tools::{self, Missing};
+use certificate::Certificate;
+pub(crate) use options::chosen;
 use options::{DEFAULT_REQUESTS, Idle, Mode, Plan, Rounds, Speed};
 use results::{Circumstances, Section};
-use servers::{Setup, TIDEGATE};
+use servers::{FLOOR, Setup, TIDEGATE};
 
 /// `cargo xtask bench FLAGS`. An `Err` says what is wrong with the flags.
 pub(crate) fn run(root: &Path, flags: &[&str]) -> Result<Verdict, String> {
     let plan = options::parse(flags)?;
-    let command = shown(flags);
+    let command = shown("cargo xtask bench", flags);
     Ok(perform(root, &plan, &command).unwrap_or_else(|problem| {
         eprintln!("bench: {problem}");
         Verdict::Bad
@@ -62,7 +71,8 @@ pub(crate) fn overload(root: &Path, flags: &[&str]) -> Result<Verdict, String> {
 fn perform_overload(root: &Path, plan: overload::Plan) -> Result<Verdict, String> {
     let context = Context::new(root).map_err(|error| format!("no folders for tools and logs: {error}"))?;
     let _alone = alone()?;
-    build(&context)?;
+    build_server(&context)?;
+    build_floor(&context)?;
     overload::run(&context, plan)
 }
 
@@ -70,11 +80,14 @@ fn perform(root: &Path, plan: &Plan, command: &str) -> Result<Verdict, String> {
     let context = Context::new(root).map_err(|error| format!("no folders for tools and logs: {error}"))?;
     let _alone = alone()?;
     install_missing(&context, plan);
-    build(&context)?;
+    build(&context, plan)?;
     // The builds are over: what is busy now is not ours.
     let circumstances = Circumstances::read(&context, command);
     let scratch = scratch().map_err(|error| format!("no temporary folder: {error}"))?;
-    let setup = Setup::new(&context, scratch.path());
+    if plan.needs_tls() {
+        Certificate::make(&context, scratch.path())?;
+    }
+    let setup = Setup { binary: plan.binary()?, ..Setup::new(&context, scratch.path()) };
     match plan {
         Plan::Speed(speed) => run_speed(&setup, speed, &circumstances),
         Plan::Uploads(rounds) => run_uploads(&setup, *rounds, &circumstances),
@@ -91,8 +104,8 @@ pub(crate) fn alone() -> Result<UnixListener, String> {
 }
 
 /// The command as others would give it: a path of this machine tells them nothing.
-fn shown(flags: &[&str]) -> String {
-    let mut words = vec!["cargo xtask bench"];
+pub(crate) fn shown<'w>(command: &'w str, flags: &[&'w str]) -> String {
+    let mut words = vec![command];
     words.extend(flags);
     if let Some(at) = words.iter().position(|word| *word == "--binary") {
         words[at + 1] = "OTHER";
@@ -102,14 +115,12 @@ fn shown(flags: &[&str]) -> String {
 
 /// What cannot be had is named, and the run goes on without it.
 fn install_missing(context: &Context, plan: &Plan) {
-    let kinds = match plan {
-        Plan::Speed(speed) => speed.kinds.as_slice(),
-        Plan::Idle(idle) => idle.kinds.as_slice(),
-        Plan::Uploads(_) => &[],
-    };
-    let mut wanted = servers::tools_of(kinds);
-    if matches!(plan, Plan::Speed(_)) {
-        wanted.push(wrk::TOOL);
+    let mut wanted = servers::tools_of(plan.kinds());
+    if let Plan::Speed(speed) = plan {
+        wanted.extend(load::tools(&speed.works));
+    }
+    if plan.needs_tls() {
+        wanted.extend([certificate::OPENSSL, wire::CURL, crowd::PYTHON]);
     }
     wanted.retain(|tool| !tool.is_present(context));
     for tool in &wanted {
@@ -123,9 +134,7 @@ fn install_missing(context: &Context, plan: &Plan) {
 }
 
 fn run_speed(setup: &Setup<'_>, speed: &Speed, circumstances: &Circumstances) -> Result<Verdict, String> {
-    let binary = speed.binary.as_ref().map(fs::canonicalize).transpose();
     let setup = Setup {
-        binary: binary.map_err(|error| format!("`--binary`: {error}"))?,
         access_log: speed.mode == Mode::Log,
         requests: (speed.mode == Mode::DefaultRequests).then_some(DEFAULT_REQUESTS),
         ..setup.clone()
@@ -180,9 +189,28 @@ pub(crate) fn scratch() -> std::io::Result<TempDir> {
     Ok(scratch)
 }
 
-/// tidegate as its users build it, and the floor.
-fn build(context: &Context) -> Result<(), String> {
-    build_server(context)?;
+/// All threads that we start from here on stay on one core, away from the server's.
+pub(crate) fn keep_to_core(context: &Context, core: &str) {
+    let ran = context.run("taskset", &["--cpu-list", "--pid", core, &std::process::id().to_string()]);
+    if !ran.success {
+        println!("clients and server share their cores: {}", ran.output.trim());
+    }
+}
+
+/// What of ours takes part.
+fn build(context: &Context, plan: &Plan) -> Result<(), String> {
+    let (kinds, uploads) = (plan.kinds(), matches!(plan, Plan::Uploads(_)));
+    if uploads || kinds.contains(&TIDEGATE) {
+        build_server(context)?;
+    }
+    if uploads || kinds.contains(&FLOOR) {
+        build_floor(context)?;
+    }
+    Ok(())
+}
+
+/// The bare loop that others are measured by.
+pub(crate) fn build_floor(context: &Context) -> Result<(), String> {
     let floor = ["build", "--release", "--manifest-path", "bench/floor/Cargo.toml"];
     let mut command = context.command("cargo", &floor);
     built(context, command.env("CARGO_TARGET_DIR", context.target.join("bench")))
@@ -204,7 +232,7 @@ mod tests {
 
     #[test]
     fn the_command_is_shown_without_a_path_of_this_machine() {
-        assert_eq!(shown(&[]), "cargo xtask bench");
-        assert_eq!(shown(&["--binary", "x/y", "--log"]), "cargo xtask bench --binary OTHER --log");
+        assert_eq!(shown("bench", &[]), "bench");
+        assert_eq!(shown("bench", &["--binary", "x/y", "--log"]), "bench --binary OTHER --log");
     }
 }

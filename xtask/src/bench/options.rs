@@ -1,10 +1,12 @@
 //! The command line of `cargo xtask bench`.
 
 use std::fmt::Display;
+use std::fs;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::servers::{KINDS, Kind, Role, TIDEGATE, TIDEGATE_B, TIDEGATE_QUIET};
+use super::wire::Wire;
 use super::works::{Manner, WORKS, Work};
 
 /// What is to be measured.
@@ -13,6 +15,36 @@ pub(super) enum Plan {
     Speed(Speed),
     Uploads(Rounds),
     Idle(Idle),
+}
+
+impl Plan {
+    /// Who takes part; for uploads that is ours and the bare loop.
+    pub(super) fn kinds(&self) -> &[Kind] {
+        match self {
+            Self::Speed(speed) => &speed.kinds,
+            Self::Idle(idle) => &idle.kinds,
+            Self::Uploads(_) => &[],
+        }
+    }
+
+    pub(super) fn needs_tls(&self) -> bool {
+        match self {
+            Self::Speed(speed) => speed.works.iter().any(|work| work.wire != Wire::Clear),
+            Self::Idle(_) => true,
+            Self::Uploads(_) => false,
+        }
+    }
+
+    /// The build of `--binary`. An `Err` says why there is none.
+    pub(super) fn binary(&self) -> Result<Option<PathBuf>, String> {
+        let binary = match self {
+            Self::Speed(speed) => &speed.binary,
+            Self::Idle(idle) => &idle.binary,
+            Self::Uploads(_) => &None,
+        };
+        let binary = binary.as_ref().map(fs::canonicalize).transpose();
+        binary.map_err(|error| format!("`--binary`: {error}"))
+    }
 }
 
 /// The side-by-side run.
@@ -40,6 +72,7 @@ pub(super) enum Mode {
 #[derive(Debug)]
 pub(super) struct Idle {
     pub(super) kinds: Vec<Kind>,
+    pub(super) binary: Option<PathBuf>,
     pub(super) write: bool,
 }
 
@@ -79,7 +112,7 @@ pub(super) fn parse(words: &[&str]) -> Result<Plan, String> {
             ("--write", _) => rounds.write = true,
             ("--servers", "speed" | "idle") => asked.servers = Some(value()?.to_owned()),
             ("--works", "speed") => asked.works = Some(value()?.to_owned()),
-            ("--binary", "speed") => asked.binary = Some(PathBuf::from(value()?)),
+            ("--binary", "speed" | "idle") => asked.binary = Some(PathBuf::from(value()?)),
             ("--log", "speed") => asked.modes.push(Mode::Log),
             ("--default-requests", "speed") => asked.modes.push(Mode::DefaultRequests),
             _ => return Err(format!("`bench {subject}` does not know `{flag}`")),
@@ -104,8 +137,10 @@ struct Asked {
 impl Asked {
     fn idle(self, write: bool) -> Result<Idle, String> {
         let servers = KINDS.into_iter().filter(|kind| kind.role != Role::Floor);
-        let kinds = chosen(self.servers.as_deref(), servers, |kind| kind.name)?;
-        Ok(Idle { kinds, write: write || self.servers.is_none() })
+        let mut kinds = chosen(self.servers.as_deref(), servers, |kind| kind.name)?;
+        kinds.extend(self.binary.is_some().then_some(TIDEGATE_B));
+        let whole = self.servers.is_none() && self.binary.is_none();
+        Ok(Idle { kinds, write: write || whole, binary: self.binary })
     }
 
     fn speed(self, rounds: Rounds) -> Result<Speed, String> {
@@ -123,9 +158,7 @@ impl Asked {
         if mode == Mode::Log && kinds.contains(&TIDEGATE) {
             kinds.push(TIDEGATE_QUIET);
         }
-        if self.binary.is_some() {
-            kinds.push(TIDEGATE_B);
-        }
+        kinds.extend(self.binary.is_some().then_some(TIDEGATE_B));
         let rounds = Rounds { write: rounds.write || whole, ..rounds };
         Ok(Speed { rounds, works, kinds, mode, binary: self.binary })
     }
@@ -134,12 +167,12 @@ impl Asked {
 impl Work {
     /// Whether a limit of requests on a connection leaves this work what it is.
     fn can_count_requests(&self) -> bool {
-        !matches!(self.manner, Manner::Close | Manner::Pipelined)
+        matches!(self.manner, Manner::Plain | Manner::Conditional)
     }
 }
 
 /// Those of `all` whose names are in the list; all where there is none.
-fn chosen<T>(
+pub(crate) fn chosen<T>(
     list: Option<&str>,
     all: impl Iterator<Item = T>,
     name: impl Fn(&T) -> &'static str,
@@ -206,7 +239,15 @@ mod tests {
     fn idle_takes_every_server_but_the_floor() {
         let Ok(Plan::Idle(idle)) = parse(&["idle"]) else { panic!("no idle run") };
         assert!(idle.write && idle.kinds.len() == KINDS.len() - 1 && !idle.kinds.contains(&KINDS[0]));
-        assert!(matches!(parse(&["idle", "--servers", "nginx"]), Ok(Plan::Idle(Idle { write: false, .. }))));
+        for part in [["idle", "--servers", "nginx"], ["idle", "--binary", "x"]] {
+            assert!(matches!(parse(&part), Ok(Plan::Idle(Idle { write: false, .. }))));
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_made_only_where_one_is_needed() {
+        let needs = [&["idle"][..], &["--works", "small,tls-1m"], &["--works", "small"], &["uploads"]];
+        assert_eq!(needs.map(|words| parse(words).unwrap().needs_tls()), [true, true, false, false]);
     }
 
     #[test]

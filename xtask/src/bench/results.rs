@@ -17,10 +17,10 @@ Written by `cargo xtask bench`; each section by the command that it names. Run i
 machine on one day, move by some ten percent between two runs, and promise nothing. What holds is the ratio of two servers
 that did the same work in the same round, and its spread over the rounds is the noise.
 
-A server has one event-loop thread on core 0, the load generator (wrk, one thread) has core 1. CPU time is the
-scheduler's, of all threads of all processes of a server. Its answer to each request is checked before it is measured; a `!`
-marks a figure where some answers were wrong all the same. The *floor* is a bare epoll loop that parses nothing
-([floor](floor/src/main.rs)); the configurations are in [peers](peers).
+A server has one event-loop thread on core 0, the load generator (wrk, or h2load for HTTP/2; one thread) has core 1.
+CPU time is the scheduler's, of all threads of all processes of a server. Its answer to each request is checked before it
+is measured; a `!` marks a figure where some answers were wrong all the same. The *floor* is a bare epoll loop that parses
+nothing ([floor](floor/src/main.rs)); the configurations are in [peers](peers).
 ";
 
 /// The sections in their order.
@@ -33,9 +33,10 @@ pub(crate) enum Section {
     Idle,
     Slow,
     Flood,
+    FloodH2,
 }
 
-const SECTIONS: [Section; 7] = [
+const SECTIONS: [Section; 8] = [
     Section::Speed,
     Section::Log,
     Section::DefaultRequests,
@@ -43,6 +44,7 @@ const SECTIONS: [Section; 7] = [
     Section::Idle,
     Section::Slow,
     Section::Flood,
+    Section::FloodH2,
 ];
 
 impl Section {
@@ -55,6 +57,7 @@ impl Section {
             Self::Idle => "## Idle connections\n",
             Self::Slow => "## Slow clients\n",
             Self::Flood => "## A flood from one address\n",
+            Self::FloodH2 => "## Floods of HTTP/2 frames\n",
         }
     }
 }

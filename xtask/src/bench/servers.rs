@@ -6,8 +6,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
+use super::certificate::Certificate;
 use super::http::Client;
 use super::process::{self, Process};
+use super::wire::{WIRES, Wire};
 use crate::context::Context;
 use crate::tools::{self, Tool};
 
@@ -22,6 +24,14 @@ pub(crate) struct Kind {
     config: &'static str,
     /// Whether the server itself can end a connection after so many requests.
     pub(crate) ends_connections: bool,
+    /// What it can speak.
+    wires: &'static [Wire],
+}
+
+impl Kind {
+    pub(crate) fn speaks(&self, wire: Wire) -> bool {
+        self.wires.contains(&wire)
+    }
 }
 
 /// What its figures mean to the others'.
@@ -37,14 +47,26 @@ pub(crate) enum Role {
     Peer,
 }
 
-pub(crate) const TIDEGATE: Kind =
-    Kind { name: "tidegate", role: Role::Ours, version: &["--version"], config: "", ends_connections: true };
+pub(crate) const TIDEGATE: Kind = Kind {
+    name: "tidegate",
+    role: Role::Ours,
+    version: &["--version"],
+    config: "",
+    ends_connections: true,
+    wires: &WIRES,
+};
 /// The build given by `--binary`.
 pub(crate) const TIDEGATE_B: Kind = Kind { name: "tidegate-b", role: Role::Variant, ..TIDEGATE };
 /// Beside one with the log on: what the log costs.
 pub(crate) const TIDEGATE_QUIET: Kind = Kind { name: "tidegate, no log", role: Role::Variant, ..TIDEGATE };
-pub(crate) const FLOOR: Kind =
-    Kind { name: "floor", role: Role::Floor, version: &[], ends_connections: false, ..TIDEGATE };
+pub(crate) const FLOOR: Kind = Kind {
+    name: "floor",
+    role: Role::Floor,
+    version: &[],
+    ends_connections: false,
+    wires: &[Wire::Clear],
+    ..TIDEGATE
+};
 
 /// Everything that a plain run measures, in the order of the tables.
 pub(crate) const KINDS: [Kind; 7] = [
@@ -54,10 +76,10 @@ pub(crate) const KINDS: [Kind; 7] = [
     peer("h2o", "h2o.conf", &["-v"]),
     Kind { ends_connections: true, ..peer("lighttpd", "lighttpd.conf", &["-v"]) },
     peer("caddy", "Caddyfile", &["version"]),
-    peer("static-web-server", "static-web-server.toml", &["--version"]),
+    Kind { wires: &[Wire::Clear], ..peer("static-web-server", "static-web-server.toml", &["--version"]) },
 ];
 
-/// Of crates.io, pinned; no compression, as nobody else compresses here either.
+/// Of crates.io, pinned; without TLS, and without compression, as nobody else compresses here either.
 const TOOLS: [Tool; 5] = [
     Tool::debian("nginx", "nginx"),
     Tool::debian("h2o", "h2o"),
@@ -72,7 +94,7 @@ pub(crate) fn tools_of(kinds: &[Kind]) -> Vec<Tool> {
 }
 
 const fn peer(name: &'static str, config: &'static str, version: &'static [&'static str]) -> Kind {
-    Kind { name, role: Role::Peer, version, config, ends_connections: false }
+    Kind { name, role: Role::Peer, version, config, ends_connections: false, wires: &WIRES }
 }
 
 /// The event loops of all servers share this core; the load generator has another.
@@ -103,6 +125,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) flags: Option<Vec<String>>,
     /// Whether they share one core.
     pub(crate) pinned: bool,
+    /// What their ports speak.
+    pub(crate) wire: Wire,
 }
 
 /// A server that answers.
@@ -125,12 +149,9 @@ impl Server {
         let log = folder.join(OUTPUT);
         let process = Process::start(&mut command, &log).map_err(problem)?;
         let mut server = Self { kind, port, process, folder };
-        match server.wait_until_it_answers() {
+        match server.wait_until_it_answers(setup) {
             true => Ok(server),
-            false => {
-                let said = fs::read_to_string(&log).unwrap_or_default();
-                Err(format!("{} did not come up; it said:\n{said}", kind.name))
-            }
+            false => Err(format!("{} did not come up; it said:\n{}", kind.name, server.said())),
         }
     }
 
@@ -148,9 +169,9 @@ impl Server {
         fs::read_to_string(self.folder.join(OUTPUT)).unwrap_or_default()
     }
 
-    fn wait_until_it_answers(&mut self) -> bool {
+    fn wait_until_it_answers(&mut self, setup: &Setup<'_>) -> bool {
         let deadline = Instant::now() + START_LIMIT;
-        while Client::connect(self.port).and_then(|mut client| client.get("/small.bin", &[])).is_err() {
+        while !self.answers(setup) {
             if self.process.has_ended() || Instant::now() >= deadline {
                 return false;
             }
@@ -158,12 +179,28 @@ impl Server {
         }
         true
     }
+
+    fn answers(&self, setup: &Setup<'_>) -> bool {
+        match setup.wire {
+            Wire::Clear => Client::connect(self.port).and_then(|mut one| one.get("/small.bin", &[])).is_ok(),
+            wire => wire.get(setup.context, false, self.port, "/small.bin").is_ok(),
+        }
+    }
 }
 
 impl<'a> Setup<'a> {
     /// A plain run: one core for all servers, no log, no limit of requests.
     pub(crate) fn new(context: &'a Context, scratch: &'a Path) -> Self {
-        Self { context, scratch, binary: None, access_log: false, requests: None, flags: None, pinned: true }
+        Self {
+            context,
+            scratch,
+            binary: None,
+            access_log: false,
+            requests: None,
+            flags: None,
+            pinned: true,
+            wire: Wire::Clear,
+        }
     }
 
     pub(crate) fn program(&self, kind: Kind) -> Option<PathBuf> {
@@ -221,6 +258,10 @@ impl<'a> Setup<'a> {
         if self.pinned {
             command.args(["--workers", "1"]);
         }
+        if self.wire == Wire::Tls {
+            let Certificate { chain, key } = Certificate::below(self.scratch);
+            command.arg("--tls-cert").arg(chain).arg("--tls-key").arg(key);
+        }
         if let Some(flags) = &self.flags {
             return command.args(flags);
         }
@@ -239,13 +280,20 @@ impl<'a> Setup<'a> {
             (self.access_log, "# only without --log"),
             (!self.access_log, "# only with --log"),
             (!tools::is_root(), "# only under root"),
+            (self.wire != Wire::Clear, "# only in the clear"),
+            (self.wire != Wire::Tls, "# only with TLS"),
+            (self.wire != Wire::H2c, "# only with h2c"),
         ];
+        let Certificate { chain, key } = Certificate::below(self.scratch);
         let is_absent = |line: &str| absent.iter().any(|(absent, mark)| *absent && line.contains(mark));
         let lines = template.lines().filter(|line| !is_absent(line));
         let text: String = lines.flat_map(|line| [line, "\n"]).collect();
         text.replace("@PORT@", &port.to_string())
             .replace("@ROOT@", &self.scratch.join("root").to_string_lossy())
             .replace("@TEMP@", &folder.to_string_lossy())
+            .replace("@SCHEME@", self.wire.scheme())
+            .replace("@CERTIFICATE@", &chain.to_string_lossy())
+            .replace("@KEY@", &key.to_string_lossy())
             .replace("@REQUESTS@", &self.requests.unwrap_or(UNLIMITED_REQUESTS).to_string())
     }
 }

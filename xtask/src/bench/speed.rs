@@ -1,22 +1,25 @@
 //! The side-by-side run: rounds in which every server does the same work, one after another.
 //!
 //! ```text
-//! start all ─► for each work: check each answer ─► rounds: cpu, wrk, cpu of each server, in turned order ─► Outcome
+//! for each wire: start all ─► for each of its works: check each answer ─► rounds ─► Outcome
+//!                                check.rs           cpu, load, cpu of each server, in turned order
 //! ```
 
-use super::http::Client;
+use super::check::{self, Checked};
+use super::hello::Agreed;
+use super::load::{self, Load, Order};
 use super::options::{DEFAULT_REQUESTS, Mode, Speed};
 use super::process::Memory;
 use super::servers::{Kind, Role, Server, Setup};
-use super::works::{Manner, Work};
-use super::wrk::{self, Load, Order};
+use super::wire::{WIRES, Wire};
+use super::works::Work;
 
 /// Everything that one run found.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) tables: Vec<Table>,
-    /// After all works.
-    pub(super) memory: Vec<(Kind, Memory)>,
+    /// Of each server after all works of a wire.
+    pub(super) memory: Vec<(Wire, Kind, Memory)>,
     /// What could not be measured, and why; and what is doubtful.
     pub(super) notes: Vec<String>,
 }
@@ -35,7 +38,10 @@ pub(super) struct Row {
     /// CPU microseconds of a request.
     pub(super) cpu: Vec<f64>,
     pub(super) per_second: Vec<f64>,
+    /// None where the load generator does not tell.
     pub(super) p99_micros: Vec<f64>,
+    /// By TLS.
+    pub(super) agreed: Option<Agreed>,
     /// Requests that went wrong, over all rounds.
     pub(super) faults: u64,
 }
@@ -50,8 +56,28 @@ struct Entrant<'a> {
 /// Measures everything that `speed` asks for. An `Err` says why there is nothing to compare.
 pub(super) fn run(setup: &Setup<'_>, speed: &Speed) -> Result<Outcome, String> {
     let mut outcome = Outcome { tables: Vec::new(), memory: Vec::new(), notes: Vec::new() };
+    for wire in WIRES {
+        let works: Vec<_> = speed.works.iter().filter(|work| work.wire == wire).collect();
+        if works.is_empty() {
+            continue;
+        }
+        let setup = Setup { wire, ..setup.clone() };
+        let servers = start(&setup, &speed.kinds, &mut outcome)?;
+        for work in works {
+            println!("── {}: {}", work.name, work.what);
+            let table = measure(&setup, speed, work, &servers, &mut outcome)?;
+            outcome.tables.push(table);
+        }
+        let memory = servers.iter().map(|server| (wire, server.kind, server.process.memory()));
+        outcome.memory.extend(memory);
+    }
+    Ok(outcome)
+}
+
+/// Those that speak the wire of `setup`, and can be started.
+fn start(setup: &Setup<'_>, kinds: &[Kind], outcome: &mut Outcome) -> Result<Vec<Server>, String> {
     let mut servers = Vec::new();
-    for &kind in &speed.kinds {
+    for &kind in kinds.iter().filter(|kind| kind.speaks(setup.wire)) {
         match Server::start(setup, kind) {
             Ok(server) => servers.push(server),
             // Without our own there is nothing to compare; a peer that is not there is only named.
@@ -59,13 +85,7 @@ pub(super) fn run(setup: &Setup<'_>, speed: &Speed) -> Result<Outcome, String> {
             Err(problem) => return Err(problem),
         }
     }
-    for &work in &speed.works {
-        println!("── {}: {}", work.name, work.what);
-        let table = measure(setup, speed, work, &servers, &mut outcome)?;
-        outcome.tables.push(table);
-    }
-    outcome.memory = servers.iter().map(|server| (server.kind, server.process.memory())).collect();
-    Ok(outcome)
+    Ok(servers)
 }
 
 fn measure(
@@ -78,8 +98,10 @@ fn measure(
     let mut entrants = Vec::new();
     let able = servers.iter().filter(|server| server.kind.role != Role::Floor || work.suits_floor());
     for server in able {
-        match check(work, server) {
-            Ok(fields) => entrants.push(Entrant { server, fields, row: Row::new(server.kind) }),
+        match check::check(setup.context, work, server) {
+            Ok(Checked { fields, agreed }) => {
+                entrants.push(Entrant { server, fields, row: Row::new(server.kind, agreed) });
+            }
             Err(problem) => {
                 outcome.note(format!("{}: not measured, {} {problem}", work.name, server.kind.name));
             }
@@ -112,12 +134,12 @@ impl Entrant<'_> {
             last: if asks { DEFAULT_REQUESTS } else { 0 },
         };
         let before = self.server.process.cpu_nanos();
-        let load = wrk::run(setup.context, &order)?;
+        let load = load::run(setup.context, &order)?;
         // A thread that ended meanwhile is known less exactly than before.
         let nanos = self.server.process.cpu_nanos().saturating_sub(before);
         self.row.cpu.push(nanos as f64 / 1e3 / load.requests as f64);
         self.row.per_second.push(load.per_second);
-        self.row.p99_micros.push(load.p99_micros);
+        self.row.p99_micros.extend(load.p99_micros);
         self.row.faults += faults(work, &load);
         self.server.forget_logs();
         Ok(())
@@ -125,8 +147,9 @@ impl Entrant<'_> {
 }
 
 impl Row {
-    fn new(kind: Kind) -> Self {
-        Self { kind, cpu: Vec::new(), per_second: Vec::new(), p99_micros: Vec::new(), faults: 0 }
+    fn new(kind: Kind, agreed: Option<Agreed>) -> Self {
+        let [cpu, per_second, p99_micros] = [const { Vec::new() }; 3];
+        Self { kind, cpu, per_second, p99_micros, agreed, faults: 0 }
     }
 }
 
@@ -138,42 +161,8 @@ impl Outcome {
     }
 }
 
-/// Answers that were not what the work must get, as far as wrk tells them apart.
+/// Answers that were not what the work must get, as far as the load generator tells them apart.
 fn faults(work: &Work, load: &Load) -> u64 {
     let wrong = if work.status >= 400 { load.requests.abs_diff(load.refused) } else { load.refused };
     wrong + load.socket_errors
-}
-
-/// Makes each request of the work once, which also fills the server's caches. Gives the fields that its requests
-/// need; an `Err` says what is wrong with the answer.
-fn check(work: &Work, server: &Server) -> Result<Vec<String>, String> {
-    let fields = fields(work, server)?;
-    for path in work.paths() {
-        let badly = |error| format!("answers {path} badly: {error}");
-        let mut client = Client::connect(server.port).map_err(badly)?;
-        let answer = client.get(&path, &fields).map_err(badly)?;
-        if answer.status != work.status {
-            return Err(format!("answers {path} with {}, not {}", answer.status, work.status));
-        }
-        if work.body.is_some_and(|body| body != answer.body.len() as u64) {
-            return Err(format!("answers {path} with {} bytes", answer.body.len()));
-        }
-        // One that closes without a word is measured: wrk counts an error for each, and so its row is marked.
-        if work.manner == Manner::Close && answer.persistent && !client.has_ended() {
-            return Err("keeps a connection that should close".to_owned());
-        }
-    }
-    Ok(fields)
-}
-
-fn fields(work: &Work, server: &Server) -> Result<Vec<String>, String> {
-    match work.manner {
-        Manner::Plain | Manner::Pipelined => Ok(Vec::new()),
-        Manner::Close => Ok(vec!["Connection: close".to_owned()]),
-        Manner::Conditional => {
-            let answer = Client::connect(server.port).and_then(|mut client| client.get(work.path, &[]));
-            let answer = answer.map_err(|error| format!("answers {} badly: {error}", work.path))?;
-            answer.condition().map(|field| vec![field]).ok_or_else(|| "has no validator".to_owned())
-        }
-    }
 }

@@ -1,59 +1,18 @@
-//! The load generator: wrk's command line for a work, and what it says.
+//! The load generator for HTTP/1.1: wrk's command line for a work, and what it says.
 
 use std::process::Command;
-use std::time::Duration;
 
-use super::works::{DEPTH, MIX, Manner, Work};
-use crate::command::Ran;
+use super::load::{Load, Order};
+use super::works::{DEPTH, MIX, Manner};
 use crate::context::Context;
 use crate::tools::Tool;
 
 pub(super) const TOOL: Tool = Tool::debian("wrk", "wrk");
 
-/// The load generator has this core for itself; the servers share another.
-const CORE: &str = "1";
-
-/// Beyond its time wrk needs some milliseconds. It is killed after this much.
-const GRACE: Duration = Duration::from_secs(10);
-
-/// What one run measured.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Load {
-    pub(super) requests: u64,
-    pub(super) per_second: f64,
-    pub(super) p99_micros: f64,
-    /// Answers of 400 and above: wrk tells no more of a status.
-    pub(super) refused: u64,
-    /// Connections that failed to open, to read, to write, or to answer in time.
-    pub(super) socket_errors: u64,
-}
-
-/// One run to be made.
-#[derive(Debug)]
-pub(super) struct Order<'a> {
-    pub(super) work: &'a Work,
-    pub(super) port: u16,
-    pub(super) seconds: u64,
-    /// Fields that every request has beside wrk's own.
-    pub(super) fields: &'a [String],
-    /// Every so many requests one asks to close its connection; 0 for none.
-    pub(super) last: u32,
-}
-
-/// Puts the load on the server. An `Err` holds what wrk said.
-pub(super) fn run(context: &Context, order: &Order<'_>) -> Result<Load, String> {
-    let mut command = command(context, order);
-    let Ran { success, output } =
-        context.finish_within(&mut command, Duration::from_secs(order.seconds) + GRACE);
-    match parse(&output) {
-        Some(load) if success && load.requests > 0 => Ok(load),
-        _ => Err(format!("wrk measured nothing; it said:\n{output}")),
-    }
-}
-
-fn command(context: &Context, order: &Order<'_>) -> Command {
+/// The command that puts the load on the server.
+pub(super) fn command(context: &Context, core: &str, order: &Order<'_>) -> Command {
     let Order { work, port, seconds, fields, last } = order;
-    let mut command = context.command("taskset", &["--cpu-list", CORE, "wrk", "--threads", "1", "--latency"]);
+    let mut command = context.command("taskset", &["--cpu-list", core, "wrk", "--threads", "1", "--latency"]);
     command.args(["--connections", &work.connections.to_string(), "--duration", &format!("{seconds}s")]);
     for field in *fields {
         command.args(["--header", field]);
@@ -65,7 +24,7 @@ fn command(context: &Context, order: &Order<'_>) -> Command {
     if scripted {
         command.args(["--script", "bench/requests.lua"]);
     }
-    command.arg(format!("http://127.0.0.1:{port}{}", work.path));
+    command.arg(format!("{}://127.0.0.1:{port}{}", work.wire.scheme(), work.path));
     if scripted {
         let files = if many { MIX } else { 0 };
         command.args(["--", &files.to_string(), &depth.to_string(), &last.to_string()]);
@@ -74,7 +33,7 @@ fn command(context: &Context, order: &Order<'_>) -> Command {
 }
 
 /// Reads wrk's report; `None` where it is none.
-fn parse(report: &str) -> Option<Load> {
+pub(super) fn parse(report: &str) -> Option<Load> {
     let mut load = Load::default();
     let mut is_report = false;
     for line in report.lines().map(str::trim) {
@@ -82,7 +41,7 @@ fn parse(report: &str) -> Option<Load> {
             load.requests = requests.parse().ok()?;
             is_report = true;
         } else if let Some(time) = line.strip_prefix("99% ") {
-            load.p99_micros = micros(time.trim())?;
+            load.p99_micros = Some(micros(time.trim())?);
         } else if let Some(rate) = line.strip_prefix("Requests/sec:") {
             load.per_second = rate.trim().parse().ok()?;
         } else if let Some(count) = line.strip_prefix("Non-2xx or 3xx responses:") {
@@ -118,7 +77,7 @@ mod tests {
         let load = Load {
             requests: 66_105,
             per_second: 65_856.13,
-            p99_micros: 7_960.0,
+            p99_micros: Some(7_960.0),
             refused: 7,
             socket_errors: 4321,
         };

@@ -14,7 +14,10 @@ use super::error::{ConfigError, Place, Value};
 use super::layers::{Given, Layer};
 use super::nearest::nearest;
 use super::settings::Settings;
-use super::table::{CONFIG, CONTROL, Flag, GROUPS, HOST, LISTEN, PORT, Shape, TABLE, THREADS};
+use super::table::{
+    CONFIG, CONTROL, Flag, GROUPS, HOST, LISTEN, PORT, Shape, TABLE, THREADS, TLS_CERT, TLS_KEY,
+    TLS_SELF_SIGNED,
+};
 
 /// What the user asked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -211,7 +214,7 @@ pub(super) fn command() -> clap::Command {
     let everything = || TABLE.iter().copied().filter(|flag| flag.flag);
     let server = |command: clap::Command| with_positionals(with_flags(command, everything()));
     let process = |command: clap::Command| server(command).arg(takeover());
-    let address = [&CONFIG, &PORT, &HOST, &LISTEN];
+    let address = [&CONFIG, &PORT, &HOST, &LISTEN, &TLS_CERT, &TLS_KEY, &TLS_SELF_SIGNED];
     process(clap::Command::new("tidegate"))
         // So that `--port -1` is told what a port is, and not taken for another flag.
         .allow_negative_numbers(true)

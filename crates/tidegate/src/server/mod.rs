@@ -38,7 +38,7 @@ use self::control::{Control, Wish};
 use self::drain::Ending;
 pub use self::error::StartError;
 use self::notify::Notifier;
-pub use self::places::check_places;
+pub use self::places::{check_certificates, check_places};
 use self::signals::{Asked, Signals};
 use self::state::State;
 use self::takeover::Predecessor;

@@ -36,6 +36,16 @@ pub fn check_places(settings: &Settings) -> Result<(), StartError> {
     open_root(&settings.files.root).map(|_| ())
 }
 
+/// Looks whether the certificates that the settings name can be served, for `tidegate check`; returns what should be
+/// done about them soon.
+///
+/// # Errors
+/// [`StartError`], as a start would give it.
+pub fn check_certificates(settings: &Settings) -> Result<Vec<String>, StartError> {
+    let tls = load_tls(settings)?;
+    Ok(tls.map_or_else(Vec::new, |tls| tls.warnings(SystemTime::now())))
+}
+
 /// Opens the folder to serve.
 pub(super) fn open_root(root: &Path) -> Result<OwnedFd, StartError> {
     rustix::fs::open(root, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())

@@ -66,7 +66,7 @@ impl Process {
     pub fn up(mut self) -> Self {
         self.hear("  logs ");
         let urls = self.urls();
-        if let Some(addr) = urls.iter().find_map(|url| url.strip_prefix("http://")) {
+        if let Some(addr) = urls.iter().find_map(|url| Some(url.split_once("://")?.1)) {
             self.addr = addr.trim_end_matches('/').parse().unwrap();
         }
         self

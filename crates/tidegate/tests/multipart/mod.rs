@@ -1,6 +1,6 @@
 //! Answers to several ranges, taken apart as a strict client would (RFC 9110 §14.6, RFC 2046 §5.1).
 
-#![allow(unreachable_pub, reason = "each test binary uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should say where")]
 
 use std::ops::Range;

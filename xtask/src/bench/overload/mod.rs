@@ -78,7 +78,7 @@ pub(super) fn parse(flags: &[&str]) -> Result<Plan, String> {
 
 /// Both works. An `Err` says what could not be measured.
 pub(super) fn run(context: &Context, plan: Plan) -> Result<Verdict, String> {
-    keep_to_core(context);
+    super::keep_to_core(context, CORE);
     let uploads = Work {
         name: "durable uploads",
         connections: 10_000,
@@ -171,14 +171,6 @@ fn upload(port: u16, kept: &mut Option<Client>) -> std::io::Result<Outcome> {
 fn visit(port: u16, _: &mut Option<Client>) -> std::io::Result<Outcome> {
     let answer = Client::connect(port)?.get_slowly("/small.bin", PACE)?;
     Ok(Outcome::of(answer.status, 200))
-}
-
-/// All threads that we start from here on stay on one core, away from the server's.
-fn keep_to_core(context: &Context) {
-    let ran = context.run("taskset", &["--cpu-list", "--pid", CORE, &std::process::id().to_string()]);
-    if !ran.success {
-        println!("clients and server share their cores: {}", ran.output.trim());
-    }
 }
 
 #[cfg(test)]

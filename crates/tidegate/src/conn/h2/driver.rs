@@ -11,6 +11,7 @@ use h2::server::{Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use tokio::task::spawn_local;
 
+use super::patience::Flood;
 use super::payload::Payload;
 use super::settings::{self, STREAMS};
 use super::shared::Shared;
@@ -184,8 +185,8 @@ impl Driver {
             Poll::Ready(_) => return Poll::Ready(Event::Closed),
             Poll::Pending => {}
         }
-        if let Some(reject) = self.flood() {
-            return Poll::Ready(Event::Cut(Reason::ENHANCE_YOUR_CALM, reject));
+        if let Some((reason, reject)) = self.flood() {
+            return Poll::Ready(Event::Cut(reason, reject));
         }
         match sent {
             Poll::Ready(Err(_)) => Poll::Ready(Event::Stuck),
@@ -251,7 +252,7 @@ impl Driver {
     }
 
     /// What the client did too often; mistakes for which the crate has reset a stream are recorded on the way.
-    fn flood(&self) -> Option<Reject> {
+    fn flood(&self) -> Option<(Reason, Reject)> {
         let (mistakes, verdict) = {
             let mut pipe = self.pipe.borrow_mut();
             (pipe.take_mistakes(), pipe.verdict())
@@ -261,8 +262,11 @@ impl Driver {
             self.note(&reject.seen("HTTP/2: a stream was reset for a mistake of the client"));
         }
         let flood = verdict?;
-        let reject = Reject::new(Code::RateLimited, "Too many frames that are no request.");
-        Some(reject.seen(flood.text()))
+        let (reason, reject) = match flood {
+            Flood::Stranger => (Reason::PROTOCOL_ERROR, broken()),
+            _ => (Reason::ENHANCE_YOUR_CALM, calm()),
+        };
+        Some((reason, reject.seen(flood.text())))
     }
 
     /// Ends a connection for which the crate has no use any more.
@@ -270,9 +274,7 @@ impl Driver {
         match error.reason() {
             // Its frames are on their way out; what it did is ours to tell.
             Some(reason) if error.is_library() => {
-                let calm = reason == Reason::ENHANCE_YOUR_CALM;
-                let code = if calm { Code::RateLimited } else { Code::BadFraming };
-                let reject = Reject::new(code, "The bytes are not HTTP/2 as RFC 9113 has it.");
+                let reject = if reason == Reason::ENHANCE_YOUR_CALM { calm() } else { broken() };
                 self.note(&reject.seen(format!("HTTP/2: {error}")));
                 self.farewell(http2, reason).await
             }
@@ -332,4 +334,13 @@ impl Driver {
         }
         local.buffers.give_back(&mut input);
     }
+}
+
+/// Too much of what is no request.
+fn calm() -> Reject {
+    Reject::new(Code::RateLimited, "Too many frames that are no request.")
+}
+
+fn broken() -> Reject {
+    Reject::new(Code::BadFraming, "The bytes are not HTTP/2 as RFC 9113 has it.")
 }

@@ -17,7 +17,7 @@ pub(super) struct Head {
     body: BodyLength,
     expect: Expect,
     fields: usize,
-    /// Whether the target is one that HTTP/2 knows.
+    /// Whether scheme and path are such as HTTP/2 knows.
     sound: bool,
 }
 
@@ -48,7 +48,7 @@ impl Head {
             }
         }
         text.extend_from_slice(b"\r\n");
-        let sound = connect || path.starts_with('/') || path == "*";
+        let sound = connect || (path.starts_with('/') || path == "*") && parts.uri.scheme_str() != Some("");
         let body = length(&parts.headers, &parts.method, ended);
         let expect = expectation(&parts.headers);
         Self { text, method: method.len(), target: target.len(), body, expect, fields, sound }
@@ -77,7 +77,8 @@ impl Head {
                 "The head has more fields than this server takes.",
             ));
         }
-        (!self.sound).then(|| Reject::new(Code::BadTarget, "The :path begins with no slash."))
+        (!self.sound)
+            .then(|| Reject::new(Code::BadTarget, "The :scheme is empty, or the :path begins with no slash."))
     }
 }
 

@@ -45,6 +45,8 @@ pub enum Flood {
     Idle,
     /// A header block does not end.
     Block,
+    /// It does not begin with SETTINGS: no flood, but no HTTP/2 either (RFC 9113 §3.4).
+    Stranger,
 }
 
 impl Flood {
@@ -56,6 +58,7 @@ impl Flood {
             Self::Idle => {
                 "HTTP/2: a flood of frames that carry nothing (PING, SETTINGS, WINDOW_UPDATE, empty DATA …)"
             }
+            Self::Stranger => "HTTP/2: the first frame is no SETTINGS frame",
             Self::Block => "HTTP/2: a header block that does not end (CONTINUATION flood)",
         }
     }
@@ -74,6 +77,8 @@ struct Account {
     purse: u32,
     /// Bytes of payload that have not earned a frame yet.
     change: u32,
+    /// The first frame has come.
+    begun: bool,
     resets: u32,
     mistakes: u32,
     /// CONTINUATION frames and bytes of the header block that is not at its end.
@@ -94,6 +99,7 @@ impl Patience {
             account: Account {
                 purse: PURSE_FIRST,
                 change: 0,
+                begun: false,
                 resets: 0,
                 mistakes: 0,
                 block: None,
@@ -139,6 +145,9 @@ impl Patience {
 
 impl Account {
     fn receive(&mut self, frame: Frame) {
+        if !std::mem::replace(&mut self.begun, true) && frame.kind != Kind::Settings {
+            self.condemn(Flood::Stranger);
+        }
         match frame.kind {
             Kind::Data if frame.length > 0 => self.carry(frame.length),
             // The end of a body, of which each stream has one.
@@ -243,6 +252,7 @@ mod tests {
     fn client() -> Patience {
         let mut patience = Patience::new(NOW);
         patience.receive(PREFACE, NOW);
+        patience.receive(&frame(4, 0, &[]), NOW);
         patience
     }
 
@@ -264,7 +274,7 @@ mod tests {
         for (kind, payload) in
             [(6, &[0; 8][..]), (4, &[]), (2, &[0; 5]), (8, &[0, 0, 0, 1]), (0, &[]), (99, b"x")]
         {
-            assert_eq!(bears(&frame(kind, 0, payload)), Some(PURSE_FIRST), "type {kind}");
+            assert_eq!(bears(&frame(kind, 0, payload)), Some(PURSE_FIRST - 1), "type {kind}");
         }
     }
 
@@ -337,6 +347,13 @@ mod tests {
         let mut sound = begun();
         sound.receive(&frame(9, 4, b""), NOW);
         assert!(!sound.in_block() && sound.verdict().is_none());
+    }
+
+    #[test]
+    fn h2_1_what_begins_without_settings_is_no_client() {
+        let mut patience = Patience::new(NOW);
+        patience.receive(&[&PREFACE[..], &frame(6, 0, &[0; 8])].concat(), NOW);
+        assert_eq!(patience.verdict(), Some(Flood::Stranger));
     }
 
     #[test]

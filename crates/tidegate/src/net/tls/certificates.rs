@@ -43,11 +43,13 @@ impl Certificate {
         self.names.first().map_or("(no name)", String::as_str)
     }
 
-    /// A sentence for the operator, where it ends within `notice` of `now`, or has ended.
+    /// A sentence for the operator, where it ends within `notice` of `now`, has ended, or has no name.
     pub(super) fn warning(&self, now: SystemTime, notice: Duration) -> Option<String> {
         let end = fmt_http_date(self.not_after);
-        let name = self.name();
         let place = self.file.as_ref().map(|file| format!(" in {}", file.display())).unwrap_or_default();
+        let Some(name) = self.names.first() else {
+            return Some(format!("the certificate{place} bears no name (subjectAltName): clients refuse it"));
+        };
         match self.not_after.duration_since(now) {
             Ok(left) if left > notice => None,
             Ok(left) => Some(format!(

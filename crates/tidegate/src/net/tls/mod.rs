@@ -14,6 +14,8 @@ pub mod client;
 mod facts;
 mod lent;
 mod names;
+#[cfg(test)]
+mod rules_tests;
 mod seal;
 mod self_signed;
 mod session;
@@ -95,8 +97,11 @@ impl Tls {
                 read.collect::<Result<_, _>>()?
             }
         };
-        let config = Arc::new(config(&identities, before)?);
-        Ok(Some(Arc::new(Self { config, identities })))
+        Ok(Some(Arc::new(Self::of(identities, before)?)))
+    }
+
+    fn of(identities: Vec<Identity>, before: Option<&Self>) -> Result<Self, rustls::Error> {
+        Ok(Self { config: Arc::new(config(&identities, before)?), identities })
     }
 
     /// The certificates, in the order of the settings: the first is shown to who names none of the others.
