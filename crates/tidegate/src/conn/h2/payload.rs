@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Buf;
 
 use super::shared::Shared;
+use crate::disk::Sealed;
 
 /// Bytes of one answer, or of a piece of it.
 pub(super) struct Payload {
@@ -23,6 +24,8 @@ pub(super) enum Bytes {
     Static(&'static str),
     /// With others who send the same.
     Shared(Arc<[u8]>),
+    /// In sealed memory, mapped.
+    Sealed(Rc<Sealed>),
     /// Here alone.
     Owned(Vec<u8>),
 }
@@ -57,6 +60,8 @@ impl Buf for Payload {
         let bytes = match &self.bytes {
             Bytes::Static(text) => text.as_bytes(),
             Bytes::Shared(bytes) => bytes,
+            // Whoever made this has mapped them.
+            Bytes::Sealed(memory) => memory.bytes().unwrap_or_default(),
             Bytes::Owned(bytes) => bytes,
         };
         bytes.get(self.left.clone()).unwrap_or_default()

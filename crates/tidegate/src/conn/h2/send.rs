@@ -3,7 +3,6 @@
 
 use std::future::poll_fn;
 use std::ops::Range;
-use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -55,7 +54,7 @@ pub(super) async fn response(
     let slot = shared.local.deadlines.slot();
     let mut sender = Sender { shared, site, stream: sender, slot, pace: None, sent: 0 };
     let sent = match &response.body {
-        Body::Sealed(bytes) => sender.sealed(bytes, 0..bytes.len() as u64).await,
+        Body::Sealed(memory) => sender.sealed(memory).await,
         Body::File(file, range) => sender.part(file, range.clone()).await,
         Body::Parts(file, parts) => sender.parts(file, parts).await,
         Body::Live(live) => super::live::follow(&mut sender, live).await,
@@ -141,27 +140,39 @@ impl Sender<'_> {
         crate::failpoint!("send");
         let mut offset = range.start;
         while offset < range.end {
-            let room = self.room(usize::try_from(range.end - offset).unwrap_or(PIECE).min(PIECE)).await?;
+            let room = self.room(piece_of(&(offset..range.end))).await?;
             crate::failpoint!("piece");
-            let piece = match file.memory.upgrade() {
-                Some(memory) => read_now(&memory, offset, room)?,
-                None => self.read(file, offset, room).await?,
-            };
-            offset += piece.len() as u64;
-            self.send(Payload::owned(self.shared, piece))?;
+            match file.memory.upgrade() {
+                Some(memory) => offset += self.sealed_piece(&memory, offset, room)?,
+                None => {
+                    let piece = self.read(file, offset, room).await?;
+                    offset += piece.len() as u64;
+                    self.send(Payload::owned(self.shared, piece))?;
+                }
+            }
         }
         Ok(())
     }
 
-    async fn sealed(&mut self, bytes: &Sealed, range: Range<u64>) -> Result<(), Gone> {
-        let mut offset = range.start;
-        while offset < range.end {
-            let room = self.room(usize::try_from(range.end - offset).unwrap_or(PIECE).min(PIECE)).await?;
-            let piece = read_now(bytes, offset, room)?;
-            offset += piece.len() as u64;
-            self.send(Payload::owned(self.shared, piece))?;
+    async fn sealed(&mut self, memory: &Rc<Sealed>) -> Result<(), Gone> {
+        let mut left = 0..memory.len() as u64;
+        while !left.is_empty() {
+            let room = self.room(piece_of(&left)).await?;
+            left.start += self.sealed_piece(memory, left.start, room)?;
         }
         Ok(())
+    }
+
+    /// Sends up to `room` bytes at `offset` from where they lie; they stay there until they are sent.
+    fn sealed_piece(&mut self, memory: &Rc<Sealed>, offset: u64, room: usize) -> Result<u64, Gone> {
+        let length = memory.bytes().map_err(|_| Gone)?.len();
+        let start = usize::try_from(offset).map_err(|_| Gone)?;
+        let end = start.saturating_add(room).min(length);
+        if start >= end {
+            return Err(Gone);
+        }
+        self.send(Payload::new(self.shared, Bytes::Sealed(Rc::clone(memory)), start..end))?;
+        Ok((end - start) as u64)
     }
 
     /// A piece of the version that was promised; a pool thread reads what is not in memory.
@@ -228,10 +239,7 @@ impl Sender<'_> {
     }
 }
 
-/// Bytes that lie in memory, behind a descriptor.
-fn read_now(memory: &Sealed, offset: u64, room: usize) -> Result<Vec<u8>, Gone> {
-    let mut piece = vec![0; room];
-    let count = disk::read(memory.as_fd(), &mut piece, offset).map_err(|_| Gone)?;
-    piece.truncate(count);
-    Some(piece).filter(|piece| !piece.is_empty()).ok_or(Gone)
+/// How much of `range` is sent at once, at most.
+fn piece_of(range: &Range<u64>) -> usize {
+    usize::try_from(range.end - range.start).unwrap_or(PIECE).min(PIECE)
 }
