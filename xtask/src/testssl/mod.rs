@@ -88,7 +88,7 @@ fn install(context: &Context) -> Result<(), String> {
 /// A server that says for how long it is to be asked by TLS alone, as one that is meant for the world does.
 fn flags(certificate: &Certificate) -> Vec<String> {
     let [chain, key] = [&certificate.chain, &certificate.key].map(|path| path.to_string_lossy().into_owned());
-    ["--tls-cert", &chain, "--tls-key", &key, "--hsts", "365d"].map(ToOwned::to_owned).to_vec()
+    ["--tls-cert", &chain, "--tls-key", &key, "--hsts", "8760h"].map(ToOwned::to_owned).to_vec()
 }
 
 /// Lets testssl look at the server on this port of loopback, without a look-up of names or a call to the internet.

@@ -64,7 +64,10 @@ impl Server {
         }
         let overview = &self.services.overview;
         self.services.ledger.rescale(&self.settings.clients, &new.clients, overview.now());
-        let changed = self.settings.changed_keys(&new);
+        let mut changed = self.settings.changed_keys(&new);
+        if !Tls::shows_the_same(self.tls.as_deref(), tls.as_deref()) {
+            changed.push("certificates");
+        }
         (self.settings, self.tls) = (Arc::new(new), tls);
         overview.reloaded(Arc::clone(&self.settings), self.tls.clone());
         for worker in &self.workers {

@@ -134,6 +134,16 @@ fn config(identities: &[Identity], before: Option<&Tls>) -> Result<ServerConfig,
     Ok(config)
 }
 
+impl Tls {
+    /// Whether clients are shown the same certificates by both.
+    pub fn shows_the_same(before: Option<&Self>, now: Option<&Self>) -> bool {
+        match (before, now) {
+            (Some(before), Some(now)) => same_chains(&before.identities, &now.identities),
+            (before, now) => before.is_none() && now.is_none(),
+        }
+    }
+}
+
 /// Whether tickets that were given out go on: a resumed session shows no certificate, so those of one that is served
 /// no more must not resume, while a reload that changes none should cost nobody a handshake. (That a ticket resumes
 /// only under the name for which it was given is rustls' own rule, RFC 6066 §3.)
