@@ -86,8 +86,9 @@ const FIRED: Millis = Millis(0);
 pub struct Slot {
     owner: Rc<Deadlines>,
     index: u32,
-    /// A connection is one task, whose waker never changes: it is left here once.
-    waker_left: Cell<bool>,
+    /// The task whose waker was left: mostly there is one, whose waker never changes, and it is left once. (A stream of
+    /// HTTP/2 begins in the task of its connection and goes on in one of its own.)
+    waker_of: Cell<*const ()>,
 }
 
 impl Deadlines {
@@ -99,7 +100,7 @@ impl Deadlines {
             table.wakers.push(None);
             u32::try_from(table.at.len() - 1).unwrap_or(u32::MAX)
         });
-        Slot { owner: Rc::clone(self), index, waker_left: Cell::new(false) }
+        Slot { owner: Rc::clone(self), index, waker_of: Cell::new(std::ptr::null()) }
     }
 
     /// Wakes every connection whose deadline is not after `now`.
@@ -141,7 +142,8 @@ impl Slot {
     /// Whether the deadline has passed; the calling task is woken when it does.
     #[inline]
     pub fn is_over(&self, cx: &Context<'_>) -> bool {
-        if !self.waker_left.replace(true) {
+        let task = cx.waker().data();
+        if self.waker_of.replace(task) != task {
             let mut table = self.owner.table.borrow_mut();
             if let Some(slot) = table.wakers.get_mut(self.index as usize) {
                 *slot = Some(cx.waker().clone());
@@ -189,6 +191,27 @@ mod tests {
         let mut pace = WritePace::new(Millis(0), -4_000_000);
         assert!(pace.go_on(Millis(30_000), -4_000_000 + 30 * 1024));
         assert!(!pace.go_on(Millis(60_000), -4_000_000 + 31 * 1024));
+    }
+
+    #[test]
+    fn load_5_h2_1_a_slot_wakes_the_task_that_waits_now() {
+        struct Woken(std::sync::atomic::AtomicBool);
+        impl std::task::Wake for Woken {
+            fn wake(self: std::sync::Arc<Self>) {
+                self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+        }
+        let table = Rc::new(Deadlines::default());
+        let slot = table.slot();
+        slot.set(Millis(100));
+        let tasks = [(); 2].map(|()| std::sync::Arc::new(Woken(false.into())));
+        for task in &tasks {
+            let waker = Waker::from(std::sync::Arc::clone(task));
+            assert!(!slot.is_over(&Context::from_waker(&waker)));
+        }
+        table.tick(Millis(100));
+        let woken = tasks.map(|task| task.0.load(std::sync::atomic::Ordering::Relaxed));
+        assert_eq!(woken, [false, true]);
     }
 
     #[test]

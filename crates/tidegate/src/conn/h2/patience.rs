@@ -30,8 +30,10 @@ const CONTINUATIONS: u32 = 8;
 /// Bytes of one header block as it is sent: four times the most that it may decode to.
 const BLOCK: u32 = 4 * 32 * 1024;
 
-/// RFC 9113 §7; `h2` uses it for streams that it has no more use for, which is nobody's mistake.
+/// Codes of RFC 9113 §7 for what is no mistake of the client: a stream that is not needed any more, or that we could not
+/// bring to its end.
 const NO_ERROR: u32 = 0;
+const INTERNAL_ERROR: u32 = 2;
 const CANCEL: u32 = 8;
 
 /// Why a client is cut off.
@@ -183,7 +185,7 @@ impl Account {
                     self.resets = self.resets.saturating_sub(1);
                 }
             }
-            Seen::Code(NO_ERROR | CANCEL) => {}
+            Seen::Code(NO_ERROR | INTERNAL_ERROR | CANCEL) => {}
             Seen::Code(_) => {
                 self.mistakes += 1;
                 self.untold += 1;
@@ -320,7 +322,7 @@ mod tests {
     fn row_f2_h2_1_streams_that_the_server_must_reset_are_counted() {
         let mut patience = client();
         let reset = |code: u8| frame(3, 0, &[0, 0, 0, code]);
-        (0..10_000).for_each(|_| patience.send(&[reset(0), reset(8)].concat()));
+        (0..10_000).for_each(|_| patience.send(&[reset(0), reset(2), reset(8)].concat()));
         assert_eq!((patience.verdict(), patience.take_mistakes()), (None, 0), "nobody's mistake");
         (0..MISTAKES).for_each(|_| patience.send(&reset(1)));
         assert_eq!((patience.verdict(), patience.take_mistakes()), (None, MISTAKES));

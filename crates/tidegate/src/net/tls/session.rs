@@ -24,10 +24,10 @@ use super::seal::{RECORD, Then, encode};
 /// Most bytes that a peer may send before the handshake is done. A hello with the keys of two post-quantum groups is
 /// 2 KiB, two of them and what else belongs to a handshake less than 8; four times that.
 const HANDSHAKE_MOST: usize = 32 * 1024;
-/// Most ciphertext that is held because it is no whole record or message yet. A record is at most 16,384 + 256 bytes in
-/// TLS 1.3, 2,048 more than its plaintext in TLS 1.2 (RFC 8446 §5.2, RFC 5246 §6.2.3), and no message behind the
-/// handshake is longer than a few bytes.
-const UNREAD_MOST: usize = 32 * 1024;
+/// Most ciphertext that is held: a record that is not whole yet, and what is received at once behind it. A record is at
+/// most 16,384 + 256 bytes in TLS 1.3, 2,048 more than its plaintext in TLS 1.2 (RFC 8446 §5.2, RFC 5246 §6.2.3), and no
+/// message behind the handshake is longer than a few bytes.
+const UNREAD_MOST: usize = 16 * 1024 + 2 * 1024 + 5 + RECEIVED_AT_ONCE;
 /// How much is received at once: the largest record, and some that follows.
 const RECEIVED_AT_ONCE: usize = 20 * 1024;
 /// Most plaintext that is sealed at once: four records leave in one call, and stay in a core's cache on their way.
