@@ -9,7 +9,7 @@ import ssl
 import sys
 import time
 
-REQUEST = b"GET /small.bin HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+REQUEST = "GET /small.bin HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n"
 BODY = 1024
 SAMPLE = 100
 
@@ -24,7 +24,7 @@ def context():
 
 
 def ask(stream):
-    stream.sendall(REQUEST)
+    stream.sendall((REQUEST % stream.getpeername()[1]).encode())
     answer = b""
     while len(answer.partition(b"\r\n\r\n")[2]) < BODY:
         piece = stream.recv(16384)

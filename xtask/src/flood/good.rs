@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
-use crate::bench::http::Client;
+use super::h2;
+use crate::bench::http;
 use crate::bench::stats;
 
 /// So many, at half of the rate that a client may have.
@@ -15,6 +16,19 @@ const PERIOD: Duration = Duration::from_millis(20);
 /// A client comes back with a new connection after so many requests: that, too, must go well.
 const REQUESTS: usize = 5;
 
+/// What a good client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Version {
+    Http1,
+    Http2,
+}
+
+/// A connection of one.
+enum Client {
+    Http1(http::Client),
+    Http2(h2::client::Client),
+}
+
 /// What all of them got.
 #[derive(Debug, Default)]
 pub(super) struct Good {
@@ -23,12 +37,13 @@ pub(super) struct Good {
 }
 
 /// What they get while `act` goes on.
-pub(super) fn during<T>(port: u16, act: impl FnOnce() -> T) -> Result<(T, Good), String> {
+pub(super) fn during<T>(version: Version, port: u16, act: impl FnOnce() -> T) -> Result<(T, Good), String> {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         let over = &over;
         let sources = (1..=CLIENTS).map(|number| Ipv4Addr::new(127, 0, 1, number));
-        let clients: Vec<_> = sources.map(|source| scope.spawn(move || ask(source, port, over))).collect();
+        let clients: Vec<_> =
+            sources.map(|source| scope.spawn(move || ask(version, source, port, over))).collect();
         let outcome = act();
         over.store(true, Ordering::Relaxed);
         let mut good = Good::default();
@@ -41,7 +56,7 @@ pub(super) fn during<T>(port: u16, act: impl FnOnce() -> T) -> Result<(T, Good),
     })
 }
 
-fn ask(source: Ipv4Addr, port: u16, over: &AtomicBool) -> Good {
+fn ask(version: Version, source: Ipv4Addr, port: u16, over: &AtomicBool) -> Good {
     let mut good = Good::default();
     let mut client = None;
     let mut next = Instant::now();
@@ -50,8 +65,8 @@ fn ask(source: Ipv4Addr, port: u16, over: &AtomicBool) -> Good {
             client = None;
         }
         let begun = Instant::now();
-        match once(&mut client, source, port) {
-            Ok(200) => good.times.push(begun.elapsed()),
+        match once(&mut client, version, source, port) {
+            Ok(true) => good.times.push(begun.elapsed()),
             _ => {
                 good.failed += 1;
                 client = None;
@@ -64,14 +79,29 @@ fn ask(source: Ipv4Addr, port: u16, over: &AtomicBool) -> Good {
     good
 }
 
-/// The status of one request, on a new connection where there is none.
-fn once(client: &mut Option<Client>, source: Ipv4Addr, port: u16) -> io::Result<u16> {
+/// Whether one request was answered well, on a new connection where there is none.
+fn once(client: &mut Option<Client>, version: Version, source: Ipv4Addr, port: u16) -> io::Result<bool> {
     let connected = match client.take() {
         Some(connected) => connected,
-        None => Client::connect_from(source, port)?,
+        None => Client::connect_from(version, source, port)?,
     };
-    let answer = client.insert(connected).get("/small.bin", &[])?;
-    Ok(answer.status)
+    client.insert(connected).get()
+}
+
+impl Client {
+    fn connect_from(version: Version, source: Ipv4Addr, port: u16) -> io::Result<Self> {
+        match version {
+            Version::Http1 => http::Client::connect_from(source, port).map(Self::Http1),
+            Version::Http2 => h2::client::Client::connect_from(source, port).map(Self::Http2),
+        }
+    }
+
+    fn get(&mut self) -> io::Result<bool> {
+        match self {
+            Self::Http1(client) => client.get("/small.bin", &[]).map(|answer| answer.status == 200),
+            Self::Http2(client) => client.get(),
+        }
+    }
 }
 
 impl Good {

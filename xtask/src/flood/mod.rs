@@ -5,10 +5,11 @@
 //!           bad.rs: what it got, how fast           bad.rs: how fast each was refused
 //!         meanwhile good.rs: clients of other addresses, each below its limit ─► a table, and the bars
 //! ```
-//! With `--no-limits` the bars must be missed: that shows what the limits are for.
+//! With `--no-limits` the bars must be missed: that shows what the limits are for. `flood h2` floods with frames: [`h2`].
 
 pub(crate) mod bad;
 mod good;
+mod h2;
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -21,7 +22,7 @@ use crate::bench::servers::{Server, Setup, TIDEGATE};
 use crate::bench::{self, idle};
 use crate::context::Context;
 use bad::{Crowd, Storm};
-use good::Good;
+use good::{Good, Version};
 
 /// tidegate's defaults: requests a second of one client, how many at once, and its connections.
 const RATE: f64 = 100.0;
@@ -62,6 +63,9 @@ struct Outcome {
 
 /// `cargo xtask flood FLAGS`. An `Err` says what is wrong with the flags.
 pub(crate) fn run(root: &Path, flags: &[&str]) -> Result<Verdict, String> {
+    if let ["h2", flags @ ..] = flags {
+        return h2::run(root, flags);
+    }
     let plan = parse(flags)?;
     let command = ["cargo xtask flood"].iter().chain(flags).copied().collect::<Vec<_>>().join(" ");
     Ok(perform(root, plan, &command).unwrap_or_else(|problem| {
@@ -112,11 +116,12 @@ fn perform(root: &Path, plan: Plan, command: &str) -> Result<Verdict, String> {
 
 fn measure(plan: Plan, port: u16) -> Result<Outcome, String> {
     println!("calm: {} s", CALM.as_secs());
-    let ((), calm) = good::during(port, || std::thread::sleep(CALM))?;
+    let ((), calm) = good::during(Version::Http1, port, || std::thread::sleep(CALM))?;
     println!("one address asks without pause: {} s and more", plan.seconds);
-    let (storm, in_storm) = good::during(port, || bad::storm(port, plan.requests, plan.seconds))?;
+    let (storm, in_storm) =
+        good::during(Version::Http1, port, || bad::storm(port, plan.requests, plan.seconds))?;
     println!("the same opens {} connections", plan.connections);
-    let (crowd, in_crowd) = good::during(port, || bad::crowd(port, plan.connections, SEATS))?;
+    let (crowd, in_crowd) = good::during(Version::Http1, port, || bad::crowd(port, plan.connections, SEATS))?;
     Ok(Outcome { calm, storm: storm?, in_storm, crowd, in_crowd })
 }
 
