@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, reason = "a skipped test says so")]
 
 mod support;
+mod tls;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::{Client, Folder, SOON, Server, Setup};
+use tls::Trust;
 
 /// Whether Debian's `prometheus` is there, which brings `promtool`; says which test is skipped where not, and fails in
 /// CI.
@@ -60,6 +62,12 @@ fn busy_server() -> Server {
     }
     server.upload(b"{}");
     server
+}
+
+/// What a server tells that speaks TLS, and so has certificates.
+fn metrics_over_tls() -> String {
+    let server = Server::start(&["--tls-self-signed"]);
+    tls::get(&server, &Trust::blind().config(), "127.0.0.1", "/metrics").text()
 }
 
 /// The families that `/metrics` tells, by their `# TYPE` lines.
@@ -114,10 +122,11 @@ fn obs_2_promtool_has_nothing_to_say_about_the_metrics() {
     if !has_prometheus("obs_2_promtool_has_nothing_to_say_about_the_metrics") {
         return;
     }
-    let metrics = busy_server().get("/metrics");
-    assert_eq!(metrics.status, 200);
-    let check = promtool(Path::new("."), &["check", "metrics"], &metrics.text());
-    assert!(check.status.success() && said(&check).is_empty(), "{}", said(&check));
+    for metrics in [busy_server().get("/metrics").text(), metrics_over_tls()] {
+        assert!(metrics.contains("tidegate_build_info"), "{metrics}");
+        let check = promtool(Path::new("."), &["check", "metrics"], &metrics);
+        assert!(check.status.success() && said(&check).is_empty(), "{}", said(&check));
+    }
     let broken = promtool(Path::new("."), &["check", "metrics"], "# TYPE a_total gauge\na_total 1\n");
     assert!(!said(&broken).is_empty(), "promtool does judge");
 }
@@ -177,7 +186,8 @@ fn obs_2_the_dashboard_is_laid_out_as_grafana_wants_it() {
 
 #[test]
 fn obs_2_dashboard_and_alerts_ask_only_for_what_is_told() {
-    let told = told(&busy_server().get("/metrics").text());
+    let mut told = told(&busy_server().get("/metrics").text());
+    told.extend(self::told(&metrics_over_tls()));
     for query in panel_queries().iter().chain(&alert_queries()) {
         let missing: Vec<String> = asked(query).difference(&told).cloned().collect();
         assert!(missing.is_empty(), "{missing:?} in {query}\nof {told:?}");

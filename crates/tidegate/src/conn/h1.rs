@@ -25,7 +25,6 @@ use super::h2::{self, Preface};
 use super::linger;
 use crate::exchange::Exchange;
 use crate::http::reject::Extra;
-use crate::http::request::Secured;
 use crate::http::{Code, Reject, Reply, Request};
 use crate::isolate::{self, Panicked};
 use crate::limits::Refused;
@@ -216,8 +215,7 @@ impl Connection {
         self.now = self.local.clock.at(started);
         self.in_head = false;
         self.client_closes = !head.persistent;
-        let secured = agreed.map(|agreed| Secured { server_name: agreed.server_name.as_deref() });
-        let request = Request::new(&head, bytes).over(secured);
+        let request = Request::new(&head, bytes).over(agreed);
         let mut exchange = Exchange::begin(self.local.ids.next(), self.caller.peer, started);
         exchange.asked(request);
         let nanos = self.local.clock.nanos(started);

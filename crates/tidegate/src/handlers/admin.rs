@@ -79,7 +79,7 @@ fn is_own(origin: &[u8], request: &Request<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::request::Secured;
+    use crate::net::tls::Agreed;
     use http1::{Connection, FieldStorage, Limits};
 
     /// Whether a page of `origin` may change something, over TLS and in the clear.
@@ -89,8 +89,8 @@ mod tests {
         let read = Connection::new().read_head(head.as_bytes(), &mut storage, &Limits::default());
         let request = Request::new(&read.unwrap().unwrap(), head.as_bytes());
         let access = Access { allow: CidrSet::default(), token: None };
-        [Some(Secured { server_name: None }), None]
-            .map(|secured| access.admit_change(&request.over(secured)).is_ok())
+        let agreed = Agreed::with(None);
+        [Some(&agreed), None].map(|secured| access.admit_change(&request.over(secured)).is_ok())
     }
 
     #[test]

@@ -8,11 +8,13 @@
 
 use std::cell::RefCell;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use http1::{Authority, Host, Target};
 
 use super::reject::{Code, Reject};
-use super::request::{HostField, Request, Secured, Version};
+use super::request::{HostField, Request, Version};
+use crate::net::tls::Agreed;
 
 /// Names that are ours.
 #[derive(Clone, Debug, Default)]
@@ -60,7 +62,7 @@ struct Known {
     field: Vec<u8>,
     here: Here,
     over_tls: bool,
-    server_name: Option<String>,
+    server_name: Option<Rc<str>>,
     ours: Ours,
 }
 
@@ -88,17 +90,17 @@ impl LastHost {
 }
 
 impl Known {
-    fn of(field: &[u8], here: Here, secured: Option<Secured<'_>>, ours: Ours) -> Self {
-        let server_name = secured.and_then(|secured| secured.server_name).map(str::to_owned);
+    fn of(field: &[u8], here: Here, secured: Option<&Agreed>, ours: Ours) -> Self {
+        let server_name = secured.and_then(|agreed| agreed.server_name.clone());
         Self { field: field.to_vec(), here, over_tls: secured.is_some(), server_name, ours }
     }
 
     #[inline]
-    fn is(&self, field: &[u8], here: Here, secured: Option<Secured<'_>>) -> bool {
+    fn is(&self, field: &[u8], here: Here, secured: Option<&Agreed>) -> bool {
         self.field == field
             && self.here == here
             && self.over_tls == secured.is_some()
-            && self.server_name.as_deref() == secured.and_then(|secured| secured.server_name)
+            && self.server_name.as_deref() == secured.and_then(|agreed| agreed.server_name.as_deref())
     }
 }
 
@@ -111,7 +113,7 @@ impl HostPolicy {
     pub fn judge(&self, request: &Request<'_>, here: Here) -> Result<Ours, Reject> {
         let Some(authority) = named(request)? else { return Ok(Ours { loopback: false }) };
         // The handshake tells no port.
-        if let Some(asked) = request.secured.and_then(|secured| secured.server_name)
+        if let Some(asked) = request.secured.and_then(|agreed| agreed.server_name.as_deref())
             && !is(&authority, asked.strip_suffix('.').unwrap_or(asked))
         {
             return Err(misdirected(&authority, asked));
@@ -263,9 +265,9 @@ mod tests {
 
     /// The verdict over TLS, of which the handshake asked for `asked`; once fresh, and twice by `last`.
     fn over_tls(policy: &HostPolicy, last: &LastHost, asked: Option<&str>, head: &str) -> Option<Code> {
-        let secured = Some(Secured { server_name: asked });
+        let agreed = Agreed::with(asked);
         with_request(head, |request| {
-            let request = request.over(secured);
+            let request = request.over(Some(&agreed));
             let code = |verdict: Result<Ours, Reject>| verdict.err().map(|reject| reject.code);
             let verdict = code(policy.judge(&request, HERE));
             for _ in 0..2 {
@@ -392,7 +394,8 @@ mod tests {
                 policy.judge(&request.over(secured), here).is_ok()
             })
         };
-        let tls = Some(Secured { server_name: None });
+        let agreed = Agreed::with(None);
+        let tls = Some(&agreed);
         assert!(verdict("localhost", 443, tls) && verdict("localhost:443", 443, tls));
         assert!(!verdict("localhost", 80, tls) && !verdict("localhost", 443, None));
     }

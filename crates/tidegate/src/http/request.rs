@@ -2,6 +2,8 @@
 
 use http1::{BodyLength, Expect, Head};
 
+use crate::net::tls::Agreed;
+
 /// A judged head. Small and cheap to copy, so that it can follow a request into the slow path.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'b> {
@@ -11,8 +13,8 @@ pub struct Request<'b> {
     pub target: &'b [u8],
     /// Protocol version.
     pub version: Version,
-    /// What TLS says of its connection; `None` in the clear.
-    pub secured: Option<Secured<'b>>,
+    /// What TLS settled for its connection; `None` in the clear.
+    pub secured: Option<&'b Agreed>,
     /// How the body is framed.
     pub body: BodyLength,
     /// What the client expects before it sends the body.
@@ -52,13 +54,6 @@ impl From<http1::Version> for Version {
             http1::Version::Http11 => Self::Http11,
         }
     }
-}
-
-/// What the TLS handshake told of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Secured<'b> {
-    /// The server that the client asked for (RFC 6066 §3), lower case; a client that knows but an address names none.
-    pub server_name: Option<&'b str>,
 }
 
 /// Methods that this server knows; any other is answered 405.
@@ -233,7 +228,7 @@ impl<'b> Request<'b> {
 
     /// The same request, on a connection of which TLS says this.
     #[inline]
-    pub fn over(self, secured: Option<Secured<'b>>) -> Self {
+    pub fn over(self, secured: Option<&'b Agreed>) -> Self {
         Self { secured, ..self }
     }
 

@@ -9,8 +9,9 @@ use super::digits::{push_digits, push_hex, push_number};
 use super::escape::{push_json, push_text};
 use super::stamp::Stamp;
 use crate::exchange::Exchange;
-use crate::http::request::{Name, Version};
+use crate::http::request::Name;
 use crate::net::Peer;
+use crate::net::tls::Protocol;
 
 /// What a line tells.
 #[derive(Clone, Copy, Debug)]
@@ -168,15 +169,23 @@ fn push_json_request(out: &mut Vec<u8>, exchange: &Exchange<'_>) {
     push_tls(out, exchange);
 }
 
-/// What was agreed on with the handshake; nothing in the clear.
+/// What was settled when TLS began; nothing in the clear.
 fn push_tls(out: &mut Vec<u8>, exchange: &Exchange<'_>) {
-    let Some(request) = &exchange.request else { return };
-    let Some(secured) = request.secured else { return };
-    let protocol = if request.version == Version::Http2 { "h2" } else { "http/1.1" };
-    out.extend(b",\"tls\":{\"proto\":\"");
-    out.extend_from_slice(protocol.as_bytes());
+    let Some(agreed) = exchange.request.as_ref().and_then(|request| request.secured) else { return };
+    let (resumed, protocol): (&[u8], &[u8]) = (
+        if agreed.resumed { b"true" } else { b"false" },
+        if agreed.protocol == Protocol::Http2 { b"h2" } else { b"http/1.1" },
+    );
+    out.extend(b",\"tls\":{\"resumed\":");
+    out.extend_from_slice(resumed);
+    out.extend(b",\"version\":");
+    push_number(out, agreed.version);
+    out.extend(b",\"cipher_suite\":");
+    push_number(out, agreed.cipher_suite);
+    out.extend(b",\"proto\":\"");
+    out.extend_from_slice(protocol);
     out.extend(b"\",\"server_name\":");
-    push_json(out, secured.server_name.unwrap_or_default().as_bytes());
+    push_json(out, agreed.server_name.as_deref().unwrap_or_default().as_bytes());
     out.push(b'}');
 }
 
@@ -252,8 +261,10 @@ fn push_client(out: &mut Vec<u8>, address: Option<IpAddr>) {
 mod tests {
     use super::*;
     use crate::http::Request;
-    use crate::http::request::Secured;
+    use crate::http::request::Version;
+    use crate::net::tls::Agreed;
     use http1::{Connection, FieldStorage, Limits};
+    use serde_json::Value;
     use std::time::{Instant, SystemTime};
 
     const HEAD: &[u8] = b"GET /a%0a\"x HTTP/1.1\r\nHost: a\r\nCookie: secret\r\nAuthorization: secret\r\nUser-Agent: me\"\r\n\r\n";
@@ -263,7 +274,7 @@ mod tests {
     }
 
     /// The same request, but for a change.
-    fn lines_of(change: impl FnOnce(Request<'static>) -> Request<'static>) -> [String; 3] {
+    fn lines_of<'b>(change: impl FnOnce(Request<'b>) -> Request<'b>) -> [String; 3] {
         let mut storage = FieldStorage::new();
         let head = Connection::new().read_head(HEAD, &mut storage, &Limits::default()).unwrap().unwrap();
         let peer = Peer::Ip("192.0.2.1:99".parse().unwrap());
@@ -297,7 +308,7 @@ mod tests {
         );
         assert!(combined.starts_with("192.0.2.1 - - ["));
         assert!(combined.ends_with("] \"GET /a%0a\\x22x HTTP/1.1\" 200 5 \"-\" \"me\\x22\"\n"), "{combined}");
-        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let value: Value = serde_json::from_str(&json).unwrap();
         assert_eq!(value["request"]["uri"], "/a%0a\"x");
         assert_eq!(value["request"]["headers"]["Cookie"][0], "REDACTED");
         assert_eq!(value["id"], "000000000000feed");
@@ -305,26 +316,34 @@ mod tests {
     }
 
     #[test]
-    fn tls_1_obs_1_each_format_tells_the_protocol_and_json_tells_tls() {
-        let by_http2 = |mut request: Request<'static>| {
+    fn obs_1_each_format_tells_the_protocol() {
+        let [pretty, combined, json] = lines_of(|mut request| {
             request.version = Version::Http2;
             request
-        };
-        let over_tls = |server_name| Some(Secured { server_name });
-        let [pretty, combined, _] = lines_of(by_http2);
+        });
         assert!(pretty.contains(" HTTP/2.0\" 200 ") && combined.contains(" HTTP/2.0\" 200 "), "{pretty}");
-        let tls = |change: &dyn Fn(Request<'static>) -> Request<'static>| {
-            let [.., json] = lines_of(change);
-            let value: serde_json::Value = serde_json::from_str(&json).unwrap();
-            (value["request"]["proto"].as_str().unwrap().to_owned(), value["request"]["tls"].clone())
-        };
-        let (proto, told) = tls(&|request| by_http2(request).over(over_tls(Some("a.example"))));
-        assert_eq!(proto, "HTTP/2.0");
-        assert_eq!(told, serde_json::json!({"proto": "h2", "server_name": "a.example"}));
-        let (proto, told) = tls(&|request| request.over(over_tls(None)));
-        assert_eq!(proto, "HTTP/1.1");
-        assert_eq!(told, serde_json::json!({"proto": "http/1.1", "server_name": ""}));
-        assert_eq!(tls(&by_http2).1, serde_json::Value::Null, "in the clear there is nothing to tell");
+        let json: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!((&json["request"]["proto"], &json["request"]["tls"]), (&"HTTP/2.0".into(), &Value::Null));
+    }
+
+    /// In Caddy's shape: numbers as in the handshake, and an empty name where none was asked for.
+    #[test]
+    fn tls_1_obs_1_json_tells_what_tls_settled() {
+        let named = Agreed { protocol: Protocol::Http2, resumed: true, ..Agreed::with(Some("a.example")) };
+        let nameless = Agreed { version: 0x0303, cipher_suite: 0xc02b, ..Agreed::with(None) };
+        for (agreed, told) in [
+            (
+                named,
+                r#"{"resumed":true,"version":772,"cipher_suite":4865,"proto":"h2","server_name":"a.example"}"#,
+            ),
+            (
+                nameless,
+                r#"{"resumed":false,"version":771,"cipher_suite":49195,"proto":"http/1.1","server_name":""}"#,
+            ),
+        ] {
+            let [_, _, json] = lines_of(|request| request.over(Some(&agreed)));
+            assert!(json.contains(&format!("}},\"tls\":{told}}},\"bytes_read\"")), "{json}");
+        }
     }
 
     #[test]

@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use crate::conn::local::Local;
-use crate::http::request::Secured;
 use crate::net::tls::Agreed;
 use crate::pipeline::Caller;
 
@@ -42,8 +41,8 @@ impl Shared {
     }
 
     /// What a request is told of TLS.
-    pub(super) fn secured(&self) -> Option<Secured<'_>> {
-        self.agreed.as_ref().map(|agreed| Secured { server_name: agreed.server_name.as_deref() })
+    pub(super) fn secured(&self) -> Option<&Agreed> {
+        self.agreed.as_deref()
     }
 
     /// Requests that are being answered now.

@@ -13,6 +13,7 @@ use std::ops::ControlFlow::{Break, Continue};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use rustls::HandshakeKind;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
 
@@ -63,8 +64,23 @@ enum End {
 pub struct Agreed {
     /// What is spoken (RFC 7301).
     pub protocol: Protocol,
-    /// The server that the peer asked for (RFC 6066 §3), lower case.
+    /// The server that the peer asked for (RFC 6066 §3), lower case; who knows but an address names none.
     pub server_name: Option<Rc<str>>,
+    /// The version of TLS as its messages have it: 0x0303 is 1.2, 0x0304 is 1.3 (RFC 8446 §4.2.1).
+    pub version: u16,
+    /// The cipher suite by its number (RFC 8446 §B.4, RFC 5246 §A.5).
+    pub cipher_suite: u16,
+    /// Whether a session of before goes on, by its ticket.
+    pub resumed: bool,
+}
+
+impl Agreed {
+    /// What was settled with a client that asked for this server by HTTP/1.1, and by the best that TLS has.
+    #[cfg(test)]
+    pub fn with(server_name: Option<&str>) -> Self {
+        let server_name = server_name.map(Into::into);
+        Self { protocol: Protocol::Http1, server_name, version: 0x0304, cipher_suite: 0x1301, resumed: false }
+    }
 }
 
 /// Protocols that can be agreed on by their name (ALPN).
@@ -129,15 +145,16 @@ impl Session {
     /// `count` bytes were put there; they are looked at by [`advance`](Self::advance) or [`open`](Self::open).
     ///
     /// # Errors
-    /// [`Broken::TooLong`]
+    /// [`Broken::TooLong`], for a handshake.
     pub(super) fn received(&mut self, count: usize) -> Result<(), Broken> {
         self.unread.add(count);
-        let (held, most) = if self.tls.is_handshaking() {
+        if self.tls.is_handshaking() {
             self.heard += count;
-            (self.heard, HANDSHAKE_MOST)
-        } else {
-            (self.unread.len(), UNREAD_MOST)
-        };
+        }
+        self.bounded(self.heard, HANDSHAKE_MOST)
+    }
+
+    fn bounded(&mut self, held: usize, most: usize) -> Result<(), Broken> {
         if held > most {
             self.end = End::Broken;
             return Err(Broken::TooLong(held));
@@ -157,7 +174,13 @@ impl Session {
         }
         let protocol =
             if self.tls.alpn_protocol() == Some(b"h2") { Protocol::Http2 } else { Protocol::Http1 };
-        Ok(Some(Agreed { protocol, server_name: self.server_name.take() }))
+        Ok(Some(Agreed {
+            protocol,
+            server_name: self.server_name.take(),
+            version: self.tls.protocol_version().map_or(0, u16::from),
+            cipher_suite: self.tls.negotiated_cipher_suite().map_or(0, |suite| suite.suite().into()),
+            resumed: self.tls.handshake_kind() == Some(HandshakeKind::Resumed),
+        }))
     }
 
     /// Opens what was received, as much as fits into `into`; the rest is kept for [`take`](Self::take).
@@ -286,7 +309,7 @@ impl Session {
         }
         self.unread.settle();
         self.plain.settle();
-        result
+        result.and(self.bounded(self.unread.len(), UNREAD_MOST))
     }
 }
 

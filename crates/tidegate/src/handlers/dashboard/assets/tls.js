@@ -11,6 +11,7 @@ export function showTls({ at, tls, totals }) {
   byId("tls").hidden = tls === null;
   if (tls === null) return;
   const certificates = tls.certificates.map((certificate, place) => ({ ...certificate, place, at }));
+  certificates.sort((one, other) => one.expires - other.expires);
   keep(byId("tls-rows"), certificates, ({ place, names }) => `${place} ${names[0]}`, certificateRow);
   const { ok, failed, late } = tls.handshakes;
   say(byId("tls-ok"), count(ok));
