@@ -197,7 +197,7 @@ async fn tick(local: Rc<Local>) {
             local.clock.refresh();
             local.deadlines.tick(local.clock.now());
             local.recorder.flush();
-            let live = local.deadlines.live();
+            let live = local.deadlines.connections();
             local.recorder.tally().set_connections(live);
             if count % STATE_EVERY == 0 {
                 local.recorder.tell_state(live);

@@ -76,6 +76,8 @@ struct Table {
     at: Vec<Millis>,
     wakers: Vec<Option<Waker>>,
     free: Vec<u32>,
+    /// Slots of streams, of which a connection may have many.
+    streams: usize,
 }
 
 /// A deadline that has passed.
@@ -89,18 +91,30 @@ pub struct Slot {
     /// The task whose waker was left: mostly there is one, whose waker never changes, and it is left once. (A stream of
     /// HTTP/2 begins in the task of its connection and goes on in one of its own.)
     waker_of: Cell<*const ()>,
+    /// Whether it is that of one stream among others.
+    of_stream: bool,
 }
 
 impl Deadlines {
-    /// A slot without deadline.
+    /// A connection's slot, without deadline.
     pub fn slot(self: &Rc<Self>) -> Slot {
+        self.slot_for(false)
+    }
+
+    /// A slot for one of the streams of a connection.
+    pub fn stream_slot(self: &Rc<Self>) -> Slot {
+        self.slot_for(true)
+    }
+
+    fn slot_for(self: &Rc<Self>, of_stream: bool) -> Slot {
         let mut table = self.table.borrow_mut();
         let index = table.free.pop().unwrap_or_else(|| {
             table.at.push(Millis::NEVER);
             table.wakers.push(None);
             u32::try_from(table.at.len() - 1).unwrap_or(u32::MAX)
         });
-        Slot { owner: Rc::clone(self), index, waker_of: Cell::new(std::ptr::null()) }
+        table.streams += usize::from(of_stream);
+        Slot { owner: Rc::clone(self), index, waker_of: Cell::new(std::ptr::null()), of_stream }
     }
 
     /// Wakes every connection whose deadline is not after `now`.
@@ -123,10 +137,15 @@ impl Deadlines {
         }
     }
 
-    /// Connections that have a slot.
+    /// Connections, and streams that may outlive theirs: who has not ended yet.
     pub fn live(&self) -> usize {
         let table = self.table.borrow();
         table.at.len() - table.free.len()
+    }
+
+    /// Connections that have a slot.
+    pub fn connections(&self) -> usize {
+        self.live() - self.table.borrow().streams
     }
 }
 
@@ -161,6 +180,7 @@ impl Drop for Slot {
         }
         let waker = table.wakers.get_mut(self.index as usize).and_then(Option::take);
         table.free.push(self.index);
+        table.streams -= usize::from(self.of_stream);
         drop(table);
         drop(waker);
     }
@@ -228,7 +248,10 @@ mod tests {
         first.set(Millis(200));
         assert!(!first.is_over(&cx), "a new deadline begins anew");
         drop(first);
-        assert_eq!(table.live(), 1);
+        let stream = table.stream_slot();
+        assert_eq!((table.live(), table.connections()), (2, 1));
+        drop(stream);
+        assert_eq!((table.live(), table.connections()), (1, 1));
         let third = table.slot();
         assert_eq!(third.index, 0);
         table.tick(Millis(1_000));

@@ -40,7 +40,7 @@ pub(super) async fn body(
     limit: u64,
 ) -> Result<Vec<u8>, Stop> {
     let most = if let BodyLength::Exact(length) = length { length.min(limit) } else { limit };
-    let (mut body, slot) = (Vec::new(), shared.local.deadlines.slot());
+    let (mut body, slot) = (Vec::new(), shared.local.deadlines.stream_slot());
     let started = shared.local.clock.now();
     loop {
         crate::failpoint!("body");
@@ -76,7 +76,7 @@ pub(super) async fn drop_rest(shared: &Rc<Shared>, stream: &mut RecvStream, max_
     if stream.is_end_stream() {
         return;
     }
-    let slot = shared.local.deadlines.slot();
+    let slot = shared.local.deadlines.stream_slot();
     slot.set(shared.local.clock.now().after(LINGER));
     let mut left = max_body.saturating_add(http1::DRAIN_LIMIT);
     while left > 0 {

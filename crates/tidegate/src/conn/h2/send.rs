@@ -51,7 +51,7 @@ pub(super) async fn response(
     let Ok(sender) = stream.respond.send_response(head_of(shared, site, &response, exchange), false) else {
         return;
     };
-    let slot = shared.local.deadlines.slot();
+    let slot = shared.local.deadlines.stream_slot();
     let mut sender = Sender { shared, site, stream: sender, slot, pace: None, sent: 0 };
     let sent = match &response.body {
         Body::Sealed(memory) => sender.sealed(memory).await,

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use crate::conn::deadline::Slot;
 use crate::conn::local::Local;
 use crate::net::tls::Agreed;
 use crate::pipeline::Caller;
@@ -66,7 +67,7 @@ impl Shared {
     /// Counts a request until what is returned is dropped.
     pub(super) fn begin(self: &Rc<Self>) -> UnderWay {
         self.under_way.set(self.under_way.get() + 1);
-        UnderWay(Rc::clone(self))
+        UnderWay { shared: Rc::clone(self), _slot: self.local.deadlines.stream_slot() }
     }
 
     /// Waits until there is room for one more piece of a file.
@@ -74,7 +75,10 @@ impl Shared {
         if self.owed.get() < OWED_MOST {
             return Poll::Ready(());
         }
-        self.waiting.borrow_mut().push(cx.waker().clone());
+        let mut waiting = self.waiting.borrow_mut();
+        if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            waiting.push(cx.waker().clone());
+        }
         Poll::Pending
     }
 
@@ -90,13 +94,16 @@ impl Shared {
     }
 }
 
-/// A request that is being answered.
-pub(super) struct UnderWay(Rc<Shared>);
+/// A request that is being answered. A worker ends when all of them have, also those whose client has left.
+pub(super) struct UnderWay {
+    shared: Rc<Shared>,
+    _slot: Slot,
+}
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.under_way.set(self.0.under_way.get().saturating_sub(1));
-        if let Some(driver) = &*self.0.driver.borrow() {
+        self.shared.under_way.set(self.shared.under_way.get().saturating_sub(1));
+        if let Some(driver) = &*self.shared.driver.borrow() {
             driver.wake_by_ref();
         }
     }
