@@ -66,7 +66,11 @@ fn counted(orders: &[[u8; 6]]) -> Option<Flood> {
             if sent {
                 resets -= u64::from(kind < 2 && ends && resets > 0);
                 let code = frame.get(9..13).map_or(0, |code| u32::from_be_bytes(code.try_into().unwrap()));
-                mistakes += u64::from(kind == 3 && length >= 4 && ![0, 2, 8].contains(&code));
+                mistakes += u64::from(kind == 3 && length >= 4 && ![0, 2, 7, 8].contains(&code));
+                if kind == 3 && length >= 4 && code == 7 {
+                    let Some(left) = purse.checked_sub(9) else { return Some(Flood::Idle) };
+                    purse = left;
+                }
                 if mistakes > 200 {
                     return Some(Flood::Mistakes);
                 }

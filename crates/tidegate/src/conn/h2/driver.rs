@@ -59,8 +59,10 @@ pub async fn serve(entry: Entry) {
         let mut driving = pin!(driver.drive());
         poll_fn(|cx| isolate::poll(driving.as_mut(), cx)).await
     };
-    if let Ok(End::Politely) = end {
-        driver.linger().await;
+    match end {
+        Ok(End::Politely) => driver.linger().await,
+        Ok(End::AtOnce) => driver.pipe.borrow_mut().io.say_goodbye(),
+        Err(isolate::Panicked) => {}
     }
 }
 
@@ -100,6 +102,8 @@ struct Driver {
     idle_since: Option<Millis>,
     /// Since when a header block has been on its way.
     block_since: Option<Millis>,
+    /// The server ends, and this connection, which has not begun, was given a last moment.
+    called: bool,
     /// The client was told that no further request is taken.
     leaving: bool,
 }
@@ -116,6 +120,7 @@ impl Driver {
             slot,
             served: 0,
             block_since: None,
+            called: false,
             leaving: false,
         }
     }
@@ -128,12 +133,10 @@ impl Driver {
         let begun = poll_fn(|cx| {
             let begun = beginning.as_mut().poll(cx);
             let sent = self.pipe.borrow_mut().poll_end_turn(cx);
-            match begun {
-                Poll::Ready(begun) => Poll::Ready(begun.ok()),
-                Poll::Pending if self.slot.is_over(cx) || matches!(sent, Poll::Ready(Err(_))) => {
-                    Poll::Ready(None)
-                }
-                Poll::Pending => Poll::Pending,
+            match (begun, sent) {
+                (Poll::Ready(begun), _) => Poll::Ready(begun.ok()),
+                (Poll::Pending, Poll::Ready(Err(_))) => Poll::Ready(None),
+                (Poll::Pending, _) => self.poll_silence(cx).map(|()| None),
             }
         });
         let Some(mut http2) = begun.await else { return End::AtOnce };
@@ -162,6 +165,21 @@ impl Driver {
                 Event::Closed => return End::Politely,
             }
         }
+    }
+
+    /// No preface so far: the connection is as idle as any that was asked nothing.
+    fn poll_silence(&mut self, cx: &Context<'_>) -> Poll<()> {
+        let now = self.shared.local.clock.now();
+        if self.shared.local.is_draining() && !std::mem::replace(&mut self.called, true) {
+            self.slot.set(now.after(LAST_CALL));
+        }
+        if self.slot.is_over(cx) || self.permit.as_ref().is_some_and(Permit::evicted) {
+            return Poll::Ready(());
+        }
+        if let Some(permit) = &self.permit {
+            permit.idle(self.idle_since.unwrap_or(now), cx.waker());
+        }
+        Poll::Pending
     }
 
     /// One turn: frames in, frames out, then whether there is anything to be done.

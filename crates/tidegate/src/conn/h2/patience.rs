@@ -35,6 +35,9 @@ const BLOCK: u32 = 4 * 32 * 1024;
 const NO_ERROR: u32 = 0;
 const INTERNAL_ERROR: u32 = 2;
 const CANCEL: u32 = 8;
+/// A stream over the number that may be open, which a client cannot know before it has read our SETTINGS, or one whose
+/// head is over the bound. It costs what it earned, and a frame.
+const REFUSED_STREAM: u32 = 7;
 
 /// Why a client is cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,12 +164,12 @@ impl Account {
             Kind::Continuation => self.go_on(frame),
             Kind::RstStream => {
                 self.resets += 1;
-                self.spend();
+                self.spend(1);
                 if self.resets > RESETS {
                     self.condemn(Flood::Resets);
                 }
             }
-            _ => self.spend(),
+            _ => self.spend(1),
         }
         if let Some((count, bytes)) = self.block
             && (count > CONTINUATIONS || bytes > BLOCK)
@@ -186,6 +189,7 @@ impl Account {
                 }
             }
             Seen::Code(NO_ERROR | INTERNAL_ERROR | CANCEL) => {}
+            Seen::Code(REFUSED_STREAM) => self.spend(PER_REQUEST + 1),
             Seen::Code(_) => {
                 self.mistakes += 1;
                 self.untold += 1;
@@ -197,7 +201,7 @@ impl Account {
     }
 
     fn go_on(&mut self, frame: Frame) {
-        self.spend();
+        self.spend(1);
         let (count, bytes) = self.block.unwrap_or_default();
         let ends = frame.has(Frame::END_HEADERS);
         self.block = (!ends).then_some((count + 1, bytes.saturating_add(frame.length)));
@@ -213,8 +217,8 @@ impl Account {
         self.purse = self.purse.saturating_add(frames).min(PURSE_MOST);
     }
 
-    fn spend(&mut self) {
-        match self.purse.checked_sub(1) {
+    fn spend(&mut self, frames: u32) {
+        match self.purse.checked_sub(frames) {
             Some(left) => self.purse = left,
             None => self.condemn(Flood::Idle),
         }
@@ -328,6 +332,22 @@ mod tests {
         assert_eq!((patience.verdict(), patience.take_mistakes()), (None, MISTAKES));
         patience.send(&reset(1));
         assert_eq!((patience.verdict(), patience.take_mistakes()), (Some(Flood::Mistakes), 1));
+    }
+
+    #[test]
+    fn row_f2_h2_1_streams_that_are_refused_are_no_mistakes_and_not_free() {
+        let mut patience = client();
+        let refused = |patience: &mut Patience| {
+            patience.receive(&headers(5), NOW);
+            patience.send(&frame(3, 0, &[0, 0, 0, 7]));
+            patience.verdict().is_some()
+        };
+        assert!(
+            (0..500).all(|_| !refused(&mut patience)),
+            "a page of many files, before it has our SETTINGS"
+        );
+        assert!((0..1000).any(|_| refused(&mut patience)), "again and again");
+        assert_eq!((patience.verdict(), patience.take_mistakes()), (Some(Flood::Idle), 0));
     }
 
     #[test]

@@ -69,6 +69,7 @@ impl Buf for Payload {
 
     fn advance(&mut self, count: usize) {
         self.left.start = self.left.start.saturating_add(count).min(self.left.end);
+        self.owed.shared.move_on(count);
         self.owed.pay(count);
     }
 }

@@ -13,6 +13,7 @@ use super::answer;
 use super::payload::{Bytes, Payload};
 use super::shared::Shared;
 use super::stream::{Stream, wants_head_alone};
+use crate::clock::Millis;
 use crate::conn::deadline::{Slot, WritePace};
 use crate::conn::fields::FieldLines;
 use crate::conn::send_file::read_by_pool;
@@ -99,13 +100,42 @@ fn head_of(shared: &Shared, site: &Site, response: &Response, exchange: &Exchang
     answer::head(response.status, &lines.slices(), response.body.length())
 }
 
+/// How long a stream waits for the client's windows. One that stands still while others move may be waiting for its turn:
+/// the window of the connection is shared by all.
+struct Pace {
+    own: WritePace,
+    all: WritePace,
+    /// Windows of time in which it got nothing.
+    silent: u32,
+}
+
+/// So many windows of time a stream may get nothing while others do: five minutes.
+const SILENT_MOST: u32 = 10;
+
+impl Pace {
+    fn new(now: Millis, sent: i64, moved: i64) -> Self {
+        Self { own: WritePace::new(now, sent), all: WritePace::new(now, moved), silent: 0 }
+    }
+
+    fn deadline(&self) -> Millis {
+        self.own.deadline()
+    }
+
+    /// A window of time ended with `sent` bytes of this stream and `moved` of all: true if that is enough.
+    fn go_on(&mut self, now: Millis, sent: i64, moved: i64) -> bool {
+        let (own, all) = (self.own.go_on(now, sent), self.all.go_on(now, moved));
+        self.silent = if own { 0 } else { self.silent + 1 };
+        own || (all && self.silent < SILENT_MOST)
+    }
+}
+
 /// A body that goes out piece by piece.
 pub(super) struct Sender<'s> {
     pub(super) shared: &'s Rc<Shared>,
     pub(super) site: &'s Rc<Site>,
     stream: SendStream<Payload>,
     slot: Slot,
-    pace: Option<WritePace>,
+    pace: Option<Pace>,
     /// Bytes handed over.
     sent: u64,
 }
@@ -217,9 +247,14 @@ impl Sender<'_> {
                     Poll::Pending => {}
                 }
             }
+            if !may_owe {
+                // Others have all that may be on its way; whether the client takes it is the driver's to judge.
+                *pace = None;
+                return Poll::Pending;
+            }
             let (now, taken) = (clock.now(), i64::try_from(*sent).unwrap_or(i64::MAX));
-            let pace = pace.get_or_insert_with(|| WritePace::new(now, taken));
-            if pace.deadline() <= now && !pace.go_on(now, taken) {
+            let pace = pace.get_or_insert_with(|| Pace::new(now, taken, shared.moved()));
+            if pace.deadline() <= now && !pace.go_on(now, taken, shared.moved()) {
                 return Poll::Ready(Err(Gone));
             }
             slot.set(pace.deadline());
@@ -242,4 +277,22 @@ impl Sender<'_> {
 /// How much of `range` is sent at once, at most.
 fn piece_of(range: &Range<u64>) -> usize {
     usize::try_from(range.end - range.start).unwrap_or(PIECE).min(PIECE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn load_5_h2_1_a_stream_may_wait_for_its_turn_but_not_for_ever() {
+        let window = |number: u32| Millis(u64::from(number) * 30_000);
+        let mut alone = Pace::new(Millis(0), 0, 0);
+        assert!(!alone.go_on(window(1), 1024, 1024), "nobody gets anything");
+        let mut among = Pace::new(Millis(0), 0, 0);
+        for number in 1..SILENT_MOST {
+            assert!(among.go_on(window(number), 0, i64::from(number) * 100_000), "{number}");
+        }
+        assert!(!among.go_on(window(SILENT_MOST), 0, 10_000_000));
+        assert!(among.go_on(window(SILENT_MOST + 1), 100_000, 10_000_000), "its own pace is enough");
+    }
 }

@@ -23,6 +23,8 @@ pub(super) struct Shared {
     under_way: Cell<usize>,
     /// Bytes handed to the HTTP/2 layer and not yet on the wire.
     owed: Cell<usize>,
+    /// Bytes of payload that have left for the wire, of all streams.
+    moved: Cell<i64>,
     driver: RefCell<Option<Waker>>,
     /// Who waits for `owed` to fall.
     waiting: RefCell<Vec<Waker>>,
@@ -36,6 +38,7 @@ impl Shared {
             agreed,
             under_way: Cell::new(0),
             owed: Cell::new(0),
+            moved: Cell::new(0),
             driver: RefCell::default(),
             waiting: RefCell::default(),
         }
@@ -80,6 +83,15 @@ impl Shared {
             waiting.push(cx.waker().clone());
         }
         Poll::Pending
+    }
+
+    /// Bytes of payload that all streams have sent so far.
+    pub(super) fn moved(&self) -> i64 {
+        self.moved.get()
+    }
+
+    pub(super) fn move_on(&self, count: usize) {
+        self.moved.set(self.moved.get().saturating_add(i64::try_from(count).unwrap_or(i64::MAX)));
     }
 
     pub(super) fn owe(&self, count: usize) {
