@@ -1,17 +1,41 @@
 //! Hosts: what is ours is what SPEC HOST-1 says, read naively; letter case and one dot change nothing, and what was
 //! ours last time is judged the same again.
 //!
-//! The first byte of the input chooses the policy, the place and the form of the request; the rest is the host.
+//! The first byte of the input chooses the policy, the place and the form of the request; the rest is the host. Each is
+//! judged in the clear, over TLS, and over TLS of which the handshake asked for a server.
 
 #![no_main]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::rc::Rc;
 
 use libfuzzer_sys::fuzz_target;
 use tidegate::http::Code;
 use tidegate::http::host::{Here, HostPolicy, LastHost, Ours};
+use tidegate::net::tls::{Agreed, Protocol};
 
 const LOCAL: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 7);
+
+/// How a request comes: in the clear, or over TLS, perhaps to a server that it asked for.
+#[derive(Clone, Copy)]
+enum Manner {
+    Clear,
+    Tls(Option<&'static str>),
+}
+
+const MANNERS: [Manner; 3] = [Manner::Clear, Manner::Tls(None), Manner::Tls(Some("files.example"))];
+
+impl Manner {
+    fn agreed(self) -> Option<Agreed> {
+        let Self::Tls(asked) = self else { return None };
+        let (protocol, server_name) = (Protocol::Http1, asked.map(Rc::from));
+        Some(Agreed { protocol, server_name, version: 0x0304, cipher_suite: 0x1301, resumed: false })
+    }
+
+    fn implied_port(self) -> u16 {
+        if matches!(self, Self::Clear) { 80 } else { 443 }
+    }
+}
 
 /// What the first byte chooses.
 #[derive(Clone, Copy)]
@@ -22,8 +46,8 @@ impl Choice {
         self.0 & (1 << bit) != 0
     }
 
-    fn here(self) -> Here {
-        let port = if self.has(1) { 80 } else { 8080 };
+    fn here(self, manner: Manner) -> Here {
+        let port = if self.has(1) { manner.implied_port() } else { 8080 };
         match (self.has(0), self.has(2)) {
             (true, _) => Here::Unix,
             (_, true) => Here::Ip(Ipv6Addr::LOCALHOST.into(), port),
@@ -60,36 +84,49 @@ fn check(data: &[u8]) {
         return;
     }
     let choice = Choice(first);
-    let Some(judged) = judge(choice, host) else { return };
-    assert_eq!(Some(judged), judge(choice, &host.to_ascii_uppercase()), "letter case");
+    for manner in MANNERS {
+        check_in(manner, choice, host);
+    }
+}
+
+fn check_in(manner: Manner, choice: Choice, host: &[u8]) {
+    let Some(judged) = judge(manner, choice, host) else { return };
+    assert_eq!(Some(judged), judge(manner, choice, &host.to_ascii_uppercase()), "letter case");
     // Where the target has no authority, or another one, the Host field is judged; `Target` says which it has.
     if choice.has(6) && (host.is_empty() || host.iter().any(|byte| b"/?#".contains(byte))) {
         return;
     }
     // Blanks around a field are none of its value.
     let text = str::from_utf8(host).map(|text| text.trim_matches([' ', '\t']));
-    assert_eq!(judged, by_the_contract(choice, text.unwrap_or("?")));
+    assert_eq!(judged, by_the_contract(manner, choice, text.unwrap_or("?")));
 }
 
 /// The verdict, given twice in a row; `None` where no head holds `host`.
-fn judge(choice: Choice, host: &[u8]) -> Option<Result<Ours, Code>> {
+fn judge(manner: Manner, choice: Choice, host: &[u8]) -> Option<Result<Ours, Code>> {
     let (policy, last) = (choice.policy(), LastHost::default());
+    let (here, agreed) = (choice.here(manner), manner.agreed());
     fuzz::ask(&choice.head(host), |request| {
-        let verdict = policy.judge(request, choice.here()).map_err(|reject| reject.code);
+        let request = request.over(agreed.as_ref());
+        let verdict = policy.judge(&request, here).map_err(|reject| reject.code);
         for _ in 0..2 {
-            let again = last.judge(&policy, request, choice.here()).map_err(|reject| reject.code);
+            let again = last.judge(&policy, &request, here).map_err(|reject| reject.code);
             assert_eq!(again, verdict, "what is remembered");
         }
         verdict
     })
 }
 
-/// SPEC HOST-1 and HOST-2, over a host as text.
-fn by_the_contract(choice: Choice, text: &str) -> Result<Ours, Code> {
+/// SPEC HOST-1, HOST-2 and (2) of H1-10, over a host as text.
+fn by_the_contract(manner: Manner, choice: Choice, text: &str) -> Result<Ours, Code> {
     let (name, port) = named(text).ok_or(Code::BadHost)?;
+    if let Manner::Tls(Some(asked)) = manner
+        && name != asked
+    {
+        return Err(Code::Misdirected);
+    }
     let address = name.trim_matches(['[', ']']).parse::<IpAddr>().ok();
-    let here = choice.here();
-    let is_port = |ours| here == Here::Unix || port.unwrap_or(80) == ours;
+    let here = choice.here(manner);
+    let is_port = |ours| here == Here::Unix || port.unwrap_or(manner.implied_port()) == ours;
     let policy = choice.policy();
     let own = ["localhost", "127.0.0.1", "[::1]"].contains(&name.as_str())
         || policy.configured.as_deref() == Some(&name);

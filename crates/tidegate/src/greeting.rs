@@ -207,13 +207,22 @@ fn url(addr: &ListenAddr, tls: Option<&Tls>) -> String {
 
 /// For which names it stands and until when; of one that nobody signed also how to know it again.
 fn shown_certificate(certificate: &Certificate) -> String {
-    let names =
-        if certificate.names.is_empty() { "no name".to_owned() } else { certificate.names.join(", ") };
+    let names = shown_names(&certificate.names);
     if certificate.file.is_some() {
         return format!("{names}; until {}", httpdate::fmt_http_date(certificate.not_after));
     }
     let octets = certificate.fingerprint.map(|octet| format!("{octet:02X}"));
     format!("{names}; self-signed, for development\n            SHA-256 {}", octets.join(":"))
+}
+
+/// The first names: a certificate may have a hundred.
+fn shown_names(names: &[String]) -> String {
+    const MOST: usize = 8;
+    match names.split_at_checked(MOST) {
+        _ if names.is_empty() => "no name".to_owned(),
+        Some((first, more)) if !more.is_empty() => format!("{} and {} more", first.join(", "), more.len()),
+        _ => names.join(", "),
+    }
 }
 
 fn shown(path: &Path) -> String {

@@ -61,6 +61,7 @@ fn run_4_the_demo_passes_and_leaves_nothing_behind() {
         "Threads",
         "Limits",
         "Bans",
+        "TLS and HTTP/2",
         "Refusals",
         "Other origins",
         "For operators",

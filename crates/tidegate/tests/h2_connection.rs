@@ -38,7 +38,7 @@ fn greeted(server: &Server, cut: Option<usize>) -> (H2, u32) {
 }
 
 #[test]
-fn h2_1_the_preface_may_come_in_pieces() {
+fn row_f7_h2_1_the_preface_may_come_in_pieces() {
     let server = server(&[]);
     let whole = PREFACE.len() + settings(&[]).len() + 9;
     for cut in 1..whole {
@@ -62,7 +62,7 @@ fn h2_1_the_preface_may_come_byte_by_byte() {
 
 /// What begins like the preface and goes on otherwise is HTTP/1.1 with a version that is none, or no HTTP at all.
 #[test]
-fn h2_1_h1_2_what_is_nearly_the_preface_is_refused() {
+fn row_f7_h2_1_h1_2_what_is_nearly_the_preface_is_refused() {
     let server = server(&[]);
     for at in 0..PREFACE.len() {
         let mut bytes = PREFACE.to_vec();
@@ -84,7 +84,7 @@ fn h2_1_h1_2_what_is_nearly_the_preface_is_refused() {
 
 /// Whose first frame is no SETTINGS does not speak HTTP/2 (RFC 9113 §3.4).
 #[test]
-fn h2_1_the_first_frame_is_settings() {
+fn row_f7_h2_1_the_first_frame_is_settings() {
     let server = server(&[]);
     let mut client = H2::silent(&server);
     client.send([PREFACE, &frame::ping([0; 8])].concat());

@@ -68,7 +68,7 @@ fn assert_polite(goaway: Option<Goaway>, last: u32) {
 }
 
 #[test]
-fn h2_1_load_5_an_idle_connection_ends_with_a_word() {
+fn row_f7_h2_1_load_5_an_idle_connection_ends_with_a_word() {
     let server = setup().args(&["--keep-alive", "1s"]).start();
     let mut client = H2::connect(&server);
     assert_eq!(client.get("/").status, 200);
@@ -81,7 +81,7 @@ fn h2_1_load_5_an_idle_connection_ends_with_a_word() {
 }
 
 #[test]
-fn h2_1_load_5_a_connection_that_asks_nothing_ends() {
+fn row_f7_h2_1_load_5_a_connection_that_asks_nothing_ends() {
     let server = setup().args(&["--keep-alive", "1s"]).start();
     let mut client = H2::connect(&server);
     assert_polite(client.ending(), 0);

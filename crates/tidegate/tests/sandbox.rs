@@ -5,7 +5,9 @@
 mod process;
 mod strace;
 mod support;
+mod tls;
 
+use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Child, Command};
@@ -186,10 +188,23 @@ fn refused(trace: &[String]) -> Vec<(Option<&String>, &String)> {
     calls.filter(|(begun, line)| !is_glibc(line) && !begun.is_some_and(is_glibc)).collect()
 }
 
-/// Everything that a server does over its life, in a trace: the sandbox refuses none of it.
 #[test]
 fn sec_7_nothing_that_the_server_does_is_refused() {
-    let folder = Folder::new();
+    nothing_is_refused(&Folder::new(), &[], &Client::connect);
+}
+
+#[test]
+fn sec_7_tls_1_nothing_that_the_server_does_over_tls_is_refused() {
+    let (folder, authority) = (Folder::new(), tls::Authority::new());
+    authority.leaf(&["localhost"]).write(&folder, "a");
+    let config = tls::Trust::of(&authority).config();
+    let connect = |addr| tls::connect(addr, &config, "localhost").unwrap().client();
+    let files = ["--tls-cert", "a.pem", "--tls-key", "a.key", "--tls-redirect", "127.0.0.1:0"];
+    nothing_is_refused(&folder, &files, &connect);
+}
+
+/// Everything that a server does over its life, in a trace: the sandbox refuses none of it.
+fn nothing_is_refused(folder: &Folder, more: &[&str], connect: &dyn Fn(SocketAddr) -> Client) {
     folder.write("etc/t.toml", "[limits]\nmax_requests = 7\n");
     folder.write("root/a.html", "hello");
     folder.write("root/sub/b.txt", "b".repeat(100_000));
@@ -198,20 +213,23 @@ fn sec_7_nothing_that_the_server_does_is_refused() {
     for name in ["log", "json"] {
         std::fs::create_dir(folder.0.join(name)).unwrap();
     }
-    let more =
+    let rest =
         ["-c", "etc/t.toml", "-H", "localhost", "--uploads", "up", "--listing", "--upload-quota", "1MiB"];
     let port = process::free_port().to_string();
-    let args = [&[support::BINARY, "-r", "root", "-p", &port][..], &log, &more].concat();
+    let args = [&[support::BINARY, "-r", "root", "-p", &port][..], &log, &rest, more].concat();
     let mut command = Command::new(wrapped[0]);
     let child = command.args(&wrapped[1..]).args(&args).current_dir(&folder.0).spawn().unwrap();
     let mut traced = Traced(child);
     let main = || std::fs::read_to_string(folder.0.join("log/main")).unwrap_or_default();
     eventually("it runs", || main().contains("  sandbox   landlock ABI"));
     let pid = traced.server().expect("a child");
-    let url = main().lines().find_map(|line| Some(line.split_once("http://")?.1.to_owned())).unwrap();
-    let addr: std::net::SocketAddr = url.trim_end_matches('/').parse().unwrap();
+    let url = main()
+        .lines()
+        .find_map(|line| Some(line.split_once("  url ")?.1.split_once("://")?.1.to_owned()))
+        .unwrap();
+    let addr: SocketAddr = url.trim_end_matches('/').parse().unwrap();
     let ask = |head: &str, body: &[u8]| {
-        let mut client = Client::connect(addr);
+        let mut client = connect(addr);
         client.send_request(head, body);
         client.response_to(head)
     };
@@ -235,7 +253,7 @@ fn sec_7_nothing_that_the_server_does_is_refused() {
     signal(pid, "HUP");
     eventually("it is reloaded", || {
         folder.0.join("log/main").exists()
-            && format!("{}{}", main(), old(&folder)).contains("limits.max_requests")
+            && format!("{}{}", main(), old(folder)).contains("limits.max_requests")
     });
     all();
     eventually("the new files are written to", || {

@@ -221,7 +221,9 @@ fn tls_1_the_start_says_where_tls_is_spoken_and_for_which_names() {
     });
     soon.write(&folder, "soon");
     authority.leaf(&[]).write(&folder, "nameless");
-    let flags = [flags("good"), flags("soon"), flags("nameless")].concat();
+    let many: Vec<String> = (0..100).map(|number| format!("n{number}.example")).collect();
+    authority.leaf(&many.iter().map(String::as_str).collect::<Vec<_>>()).write(&folder, "many");
+    let flags = [flags("good"), flags("soon"), flags("nameless"), flags("many")].concat();
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     let setup = in_folder(folder).args(&flags);
     let mut server = setup.args(&["--tls-redirect", "127.0.0.1:0"]).start();
@@ -232,6 +234,7 @@ fn tls_1_the_start_says_where_tls_is_spoken_and_for_which_names() {
     assert!(good.ends_with(" GMT"), "{good}");
     assert!(row(&log, "  tls       *.soon.example; until ").is_some(), "{log:#?}");
     assert!(row(&log, "  tls       no name; until ").is_some(), "{log:#?}");
+    assert!(log.iter().any(|line| line.contains("n6.example, n7.example and 92 more; until ")), "{log:#?}");
     server.wait_for_log("  redirect  http://127.0.0.1:");
     server.wait_for_log("the certificate for *.soon.example in soon.pem expires on ");
     server.wait_for_log(", 3 days from now; renew it and reload");
@@ -281,6 +284,27 @@ fn sec_7_tls_1_the_other_user_must_be_able_to_read_the_certificates() {
     std::fs::set_permissions(live.join("a.key"), std::fs::Permissions::from_mode(0o600)).unwrap();
     let refused = run(&folder.0, &args, &[]);
     assert!(refused.err.contains("live/a.key: cannot be read (Permission denied"), "{refused:?}");
+}
+
+/// Its own flags, the file or the environment say that TLS is spoken there.
+#[test]
+fn run_4_tls_1_healthcheck_speaks_tls() {
+    let (folder, _) = folder();
+    let server = in_folder(folder).args(&["--tls-cert", "good.pem", "--tls-key", "good.key"]).start();
+    let port = server.addr.port().to_string();
+    let health = |more: &[&str], env: &[(&str, &str)]| {
+        run(&server.folder.0, &[&["healthcheck", "-p", &port], more].concat(), env)
+    };
+    server.folder.write("t.toml", "[tls]\ncert = ['good.pem']\nkey = ['good.key']\n");
+    assert_eq!(health(&["-c", "t.toml"], &[]).code, Some(0));
+    assert_eq!(health(&["--tls-self-signed"], &[]).code, Some(0), "who it is is not asked");
+    assert_eq!(health(&[], &[("TIDEGATE_TLS_SELF_SIGNED", "1")]).code, Some(0));
+    let plain = health(&[], &[]);
+    assert!(plain.code == Some(1) && plain.err.contains("400"), "{plain:?}");
+    let plain = Setup::new().start();
+    let port = plain.addr.port().to_string();
+    let refused = run(&plain.folder.0, &["healthcheck", "-p", &port, "--tls-self-signed"], &[]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
 }
 
 /// The listener of `--tls-redirect` may be a service manager's, as any other; what else it left is served over TLS.

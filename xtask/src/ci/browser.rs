@@ -1,7 +1,8 @@
-//! Pages in a real browser: each script of `crates/tidegate/tests/browser/` against a server of its own.
+//! Pages in a real browser: each script of `crates/tidegate/tests/browser/` against a server of its own, in the clear and
+//! over TLS, where a browser chooses HTTP/2.
 //!
 //! A script is a `node:test` file. It is told `TIDEGATE_URL` (with its closing slash) of a server of the bundled site,
-//! `TIDEGATE_PROGRAM` to start another, and `CHROMIUM` (the program), and finds `playwright-core` by
+//! `TIDEGATE_PROGRAM` and `TIDEGATE_FLAGS` to start another, and `CHROMIUM` (the program), and finds `playwright-core` by
 //! `createRequire(import.meta.url)`. What scripts share lies in folders below them.
 
 use std::path::{Path, PathBuf};
@@ -17,6 +18,9 @@ use crate::tools;
 
 const SCRIPTS: &str = "crates/tidegate/tests/browser";
 
+/// The flags of its server, for each way a browser comes.
+const WAYS: [&str; 2] = ["", "--tls-self-signed"];
+
 /// The server says its address within milliseconds; a loaded machine gets a thousand times that.
 const START_LIMIT: Duration = Duration::from_secs(10);
 
@@ -31,21 +35,22 @@ pub(super) fn run(context: &Context) -> Report {
         return Report::failed(format!("there is no script in {SCRIPTS}"));
     }
     let mut report = Report::default();
-    for script in scripts {
-        report.absorb(run_script(context, &script).unwrap_or_else(Report::failed));
+    for (script, flags) in scripts.iter().flat_map(|script| WAYS.map(|flags| (script, flags))) {
+        report.absorb(run_script(context, script, flags).unwrap_or_else(Report::failed));
     }
     report
 }
 
 /// An `Err` says why the script could not even begin.
-fn run_script(context: &Context, script: &Path) -> Result<Report, String> {
+fn run_script(context: &Context, script: &Path, flags: &str) -> Result<Report, String> {
     let chromium = context.find(CHROMIUM.name).ok_or("chromium is not there")?;
     let folder = TempDir::new("browser").map_err(|error| format!("no temporary folder: {error}"))?;
-    let server = Server::start(tidegate(context, &folder), folder)?;
+    let server = Server::start(tidegate(context, flags, &folder), folder)?;
     let mut node = context.command(NODE.name, &["--test-reporter=tap"]);
     node.arg(script)
         .env("TIDEGATE_URL", &server.url)
         .env("TIDEGATE_PROGRAM", program(context))
+        .env("TIDEGATE_FLAGS", flags)
         .env("CHROMIUM", chromium)
         .env("NODE_PATH", tools::node_modules(context));
     let ran = context.finish(&mut node);
@@ -54,11 +59,13 @@ fn run_script(context: &Context, script: &Path) -> Result<Report, String> {
 }
 
 /// The freshly built server with the bundled site and a throw-away uploads folder.
-fn tidegate(context: &Context, folder: &TempDir) -> Command {
+fn tidegate(context: &Context, flags: &str, folder: &TempDir) -> Command {
     let mut command = Command::new(program(context));
     command
         .env_clear() // A TIDEGATE_ variable of the developer's shell must not change what is tested.
-        .args(["--port", "0", "--root"])
+        .args(["--port", "0"])
+        .args(flags.split_whitespace())
+        .arg("--root")
         .arg(context.root.join("resources"))
         .arg("--uploads")
         .arg(folder.path().join("uploads"));
@@ -114,10 +121,12 @@ impl Drop for Server {
 
 /// The first complete loopback URL in `text`. Without its closing slash the port may be half-written.
 fn local_url(text: &str) -> Option<String> {
-    const BASE: &str = "http://127.0.0.1:";
-    text.split(BASE).skip(1).find_map(|after| {
-        let (port, _) = after.split_once('/')?;
-        port.parse::<u16>().ok().map(|port| format!("{BASE}{port}/"))
+    const BASE: &str = "://127.0.0.1:";
+    let mut places = text.match_indices(BASE);
+    places.find_map(|(at, _)| {
+        let scheme = text[..at].rsplit(' ').next().filter(|scheme| ["http", "https"].contains(scheme))?;
+        let (port, _) = text[at + BASE.len()..].split_once('/')?;
+        port.parse::<u16>().ok().map(|port| format!("{scheme}{BASE}{port}/"))
     })
 }
 
@@ -146,6 +155,7 @@ mod tests {
     fn the_address_is_read_from_the_start_up_block() {
         let block = "tidegate 0.1.0\n  url   http://127.0.0.1:43210/\n";
         assert_eq!(local_url(block).as_deref(), Some("http://127.0.0.1:43210/"));
+        assert_eq!(local_url("  url  https://127.0.0.1:8443/\n").as_deref(), Some("https://127.0.0.1:8443/"));
         assert_eq!(local_url("url http://127.0.0.1:432"), None);
         assert_eq!(local_url("url http://127.0.0.1:x/"), None);
     }

@@ -1,4 +1,4 @@
-//! The demo's own client: a plain socket that sends bytes as given and reads responses without kindness.
+//! The demo's own client: a connection that sends bytes as given and reads responses without kindness.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::secure::{HTTP1, Offer, Pipe, Secure, Tls};
 use super::stage::Halt;
 
 /// How long one read may sleep before it looks whether the tour was interrupted.
@@ -37,6 +38,8 @@ pub(super) struct Target {
     pub(super) addr: SocketAddr,
     /// What `Host` says.
     pub(super) host: String,
+    /// Where it speaks TLS, how it is believed.
+    pub(super) secure: Option<Secure>,
     /// How long one answer may take.
     pub(super) patience: Duration,
     /// Ends every wait.
@@ -46,7 +49,7 @@ pub(super) struct Target {
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Client {
-    stream: TcpStream,
+    pipe: Pipe,
     received: Vec<u8>,
     patience: Duration,
     stop: Stop,
@@ -91,17 +94,40 @@ impl Response {
 impl Client {
     /// Connects to `target`.
     pub(super) fn connect(target: &Target) -> io::Result<Self> {
+        Self::offering(target, &HTTP1)
+    }
+
+    /// Connects to `target` with this offer, where it speaks TLS.
+    pub(super) fn offering(target: &Target, offer: &Offer) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&target.addr, target.patience)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(SLICE))?;
+        stream.set_read_timeout(Some(target.patience))?;
         stream.set_write_timeout(Some(target.patience))?;
+        let pipe = match &target.secure {
+            None => Pipe::Clear(stream),
+            Some(secure) => Pipe::Tls(Box::new(secure.shake(stream, offer)?)),
+        };
+        pipe.socket().set_read_timeout(Some(SLICE))?;
         let (patience, stop) = (target.patience, target.stop.clone());
-        Ok(Self { stream, received: Vec::new(), patience, stop })
+        Ok(Self { pipe, received: Vec::new(), patience, stop })
+    }
+
+    /// What TLS agreed on, in words.
+    pub(super) fn agreed(&self) -> String {
+        self.pipe.agreed()
+    }
+
+    /// The connection without what makes it one of HTTP/1.
+    pub(super) fn into_tls(self) -> Result<Tls, Halt> {
+        match self.pipe {
+            Pipe::Tls(tls) => Ok(*tls),
+            Pipe::Clear(_) => Err(Halt::failed("a connection in the clear")),
+        }
     }
 
     /// Sends bytes as they are. A server that has closed already is seen by reading.
     pub(super) fn send(&mut self, bytes: &[u8]) {
-        let _ = self.stream.write_all(bytes);
+        let _ = self.pipe.write_all(bytes).and_then(|()| self.pipe.flush());
     }
 
     /// The next final response; `to_head` says that it has no content whatever its fields say.
@@ -143,12 +169,13 @@ impl Client {
         if !self.received.is_empty() {
             return Ok(true);
         }
-        self.stream.set_read_timeout(Some(wait))?;
-        let news = match self.stream.peek(&mut [0]) {
+        let socket = self.pipe.socket();
+        socket.set_read_timeout(Some(wait))?;
+        let news = match socket.peek(&mut [0]) {
             Ok(_) => true,
             Err(error) => !is_waiting(&error),
         };
-        self.stream.set_read_timeout(Some(SLICE))?;
+        socket.set_read_timeout(Some(SLICE))?;
         Ok(news)
     }
 
@@ -191,7 +218,7 @@ impl Client {
         let begun = Instant::now();
         let mut piece = vec![0; 64 * 1024];
         loop {
-            match self.stream.read(&mut piece) {
+            match self.pipe.read(&mut piece) {
                 Ok(count) => {
                     self.received.extend(piece.iter().take(count));
                     return Ok(count > 0);

@@ -8,8 +8,10 @@
 
 mod chapters;
 mod client;
+mod http2;
 mod own;
 mod screen;
+mod secure;
 mod stage;
 
 pub(crate) use screen::wrap;
@@ -150,7 +152,8 @@ fn running(url: &str, stop: &Stop) -> Result<Target, Trouble> {
     let found = place.to_socket_addrs().map_err(|error| Trouble::NoServer(format!("{url}: {error}")))?;
     let mut last = format!("{url}: no address");
     for addr in found {
-        let target = Target { addr, host: host.to_owned(), patience: PATIENCE, stop: stop.clone() };
+        let target =
+            Target { addr, host: host.to_owned(), secure: None, patience: PATIENCE, stop: stop.clone() };
         match Client::connect(&target) {
             Ok(_) => return Ok(target),
             Err(error) => last = format!("{url}: nothing answers there: {error}"),

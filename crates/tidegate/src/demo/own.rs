@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::client::{Client, Stop, Target};
+use super::secure::Secure;
 
 /// How long anything that should happen soon may take on a busy machine.
 const SOON: Duration = Duration::from_secs(20);
@@ -89,14 +90,25 @@ impl Own {
             .stderr(errors)
             .spawn()?;
         let addr = ([127, 0, 0, 1], 0).into();
-        let target = Target { addr, host: String::new(), patience: SOON, stop: stop.clone() };
+        let target = Target { addr, host: String::new(), secure: None, patience: SOON, stop: stop.clone() };
         let mut own = Self { target, child, folder: folder.keep() };
-        let line = own.wait_for_log("  url ", 0)?;
-        let host = line.rsplit("http://").next().unwrap_or_default().trim_end_matches('/').to_owned();
-        own.target.addr = host.parse().map_err(|_| io::Error::other(format!("no address in {line:?}")))?;
-        own.target.host = host;
+        own.find()?;
         own.wait_until_ready()?;
         Ok(own)
+    }
+
+    /// Learns from the start-up block where it is, and by which certificate it is known.
+    fn find(&mut self) -> io::Result<()> {
+        let line = self.wait_for_log("  url ", 0)?;
+        let host = line.rsplit("://").next().unwrap_or_default().trim_end_matches('/').to_owned();
+        self.target.addr = host.parse().map_err(|_| io::Error::other(format!("no address in {line:?}")))?;
+        self.target.host = host;
+        if line.contains("https://") {
+            let line = self.wait_for_log("SHA-256 ", 0)?;
+            let fingerprint = line.rsplit(' ').next().unwrap_or_default();
+            self.target.secure = Some(Secure::pinned(fingerprint));
+        }
+        Ok(())
     }
 
     fn wait_until_ready(&self) -> io::Result<()> {

@@ -200,8 +200,15 @@ impl Stage<'_> {
         show: &[&str],
     ) -> Result<Response, Halt> {
         let response = client.response(to_head)?;
+        self.show(&response, show);
+        self.judge(&response, status)?;
+        Ok(response)
+    }
+
+    /// Keeps an answer for the screen, with the fields worth seeing.
+    pub(super) fn show(&mut self, response: &Response, fields: &[&str]) {
         let mut text = format!("{} {}", response.status, response.reason);
-        for name in show {
+        for name in fields {
             if let Some(value) = response.field(name) {
                 text += &format!(" ·{GLUE}{}", glued(&format!("{name}: {value}")));
             }
@@ -211,8 +218,6 @@ impl Stage<'_> {
         if !detail.is_empty() {
             self.lines.push(Line::More(format!("{code}: {detail}")));
         }
-        self.judge(&response, status)?;
-        Ok(response)
     }
 
     /// One request on a connection of its own.

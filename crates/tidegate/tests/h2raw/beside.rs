@@ -1,6 +1,7 @@
 //! What goes on beside an attack: a good client that asks on and is answered, and what the server's memory does
 //! meanwhile. And the attack itself, as a flood of frames.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -11,6 +12,9 @@ use crate::support::{SOON, Server};
 
 /// How long the good client waits between an answer and its next request.
 const PAUSE: Duration = Duration::from_millis(2);
+
+/// Requests on one connection of the good client; the server has its own bound for them.
+const REQUESTS: usize = 1000;
 
 /// How often the memory is looked at.
 const LOOK: Duration = Duration::from_millis(20);
@@ -64,11 +68,10 @@ impl Beside {
             assert_eq!(H2::connect(server).get("/healthz").status, 200);
         }
         let stop = Arc::new(AtomicBool::new(false));
-        let (asking, mut client) = (Arc::clone(&stop), H2::connect(server));
-        assert_eq!(client.get("/healthz").status, 200);
+        let (asking, addr) = (Arc::clone(&stop), server.addr);
         let (looking, pid, before_kib) = (Arc::clone(&stop), server.pid(), server.memory_kib());
         Self {
-            client: std::thread::spawn(move || ask_on(&mut client, &asking)),
+            client: std::thread::spawn(move || ask_on(addr, &asking)),
             memory: std::thread::spawn(move || most_memory(pid, &looking)),
             stop,
             before_kib,
@@ -92,12 +95,15 @@ impl Beside {
 }
 
 /// Asks until told to stop; how long each answer took.
-fn ask_on(client: &mut H2, stop: &AtomicBool) -> Vec<Duration> {
-    let mut times = Vec::new();
+fn ask_on(addr: SocketAddr, stop: &AtomicBool) -> Vec<Duration> {
+    let (mut times, mut client) = (Vec::new(), H2::connect_to(addr));
     while !stop.load(Ordering::Relaxed) || times.is_empty() {
         let begun = Instant::now();
         assert_eq!(client.get("/healthz").status, 200);
         times.push(begun.elapsed());
+        if times.len() % REQUESTS == 0 {
+            client = H2::connect_to(addr);
+        }
         std::thread::sleep(PAUSE);
     }
     times

@@ -12,10 +12,13 @@ const TABLE_SIZE: usize = 4096;
 const ENTRY_OVERHEAD: usize = 32;
 
 /// Reads the field blocks of one connection, in their order.
-#[derive(Default)]
 pub struct Decoder {
     /// The newest entry first.
     dynamic: VecDeque<(String, String)>,
+    /// What the entries may weigh, as the server says.
+    size: usize,
+    /// The most that it may say.
+    pub most: usize,
 }
 
 /// The fields as literals that no table keeps (RFC 7541 §6.2.3).
@@ -62,6 +65,12 @@ pub fn integer(first: u8, prefix: u32, value: usize) -> Vec<u8> {
     bytes
 }
 
+impl Default for Decoder {
+    fn default() -> Self {
+        Self { dynamic: VecDeque::new(), size: TABLE_SIZE, most: TABLE_SIZE }
+    }
+}
+
 impl Decoder {
     /// The fields of a whole block. Panics where it is malformed.
     pub fn read(&mut self, mut block: &[u8]) -> Vec<(String, String)> {
@@ -80,8 +89,9 @@ impl Decoder {
                 0x20.. => {
                     assert!(fields.is_empty(), "a size amid the fields (RFC 7541 §4.2)");
                     let size = read_integer(&mut block, 5);
-                    assert!(size <= TABLE_SIZE, "{size} is more than we keep");
-                    self.shrink(size);
+                    assert!(size <= self.most, "{size} is more than we keep");
+                    self.size = size;
+                    self.shrink();
                 }
                 _ => fields.push(self.read_literal(&mut block, 4)),
             }
@@ -107,12 +117,12 @@ impl Decoder {
 
     fn keep(&mut self, field: (String, String)) {
         self.dynamic.push_front(field);
-        self.shrink(TABLE_SIZE);
+        self.shrink();
     }
 
-    fn shrink(&mut self, size: usize) {
+    fn shrink(&mut self) {
         let weight = |(name, value): &(String, String)| name.len() + value.len() + ENTRY_OVERHEAD;
-        while self.dynamic.iter().map(weight).sum::<usize>() > size {
+        while self.dynamic.iter().map(weight).sum::<usize>() > self.size {
             self.dynamic.pop_back();
         }
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::Wire;
 use super::frame::{
-    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, FIRST_WINDOW, Frame, GOAWAY, HEADERS,
-    INITIAL_WINDOW_SIZE, PADDED, PING, PRIORITIZED, PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS,
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, FIRST_WINDOW, Frame, GOAWAY, HEADER_TABLE_SIZE,
+    HEADERS, INITIAL_WINDOW_SIZE, PADDED, PING, PRIORITIZED, PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS,
     WINDOW_UPDATE, frame, window_update,
 };
 use super::hpack::Decoder;
@@ -106,9 +106,13 @@ impl Inbox {
 
     /// Notes what our own settings allow.
     pub fn announce(&mut self, settings: &[(u16, u32)]) {
-        for (_, value) in settings.iter().filter(|(id, _)| *id == INITIAL_WINDOW_SIZE) {
-            // A server may know the new size or the old one until it acknowledges; ours are sent before all else.
-            self.first_windows.0 = i64::from(*value);
+        for (id, value) in settings {
+            match *id {
+                // A server may know the new size or the old one until it acknowledges; ours are sent before all else.
+                INITIAL_WINDOW_SIZE => self.first_windows.0 = i64::from(*value),
+                HEADER_TABLE_SIZE => self.decoder.most = usize::try_from(*value).unwrap(),
+                _ => {}
+            }
         }
     }
 
@@ -298,6 +302,11 @@ impl Inbox {
 
 /// What every response over HTTP/2 keeps (RFC 9113 §8.2, §8.3.2; SPEC H1-8, SEC-3).
 fn check(response: &Response, to_head: bool) {
+    if response.fields.is_empty() {
+        // The protocol layer's own word for a list that it has not unpacked.
+        assert_eq!(response.status, 431);
+        return;
+    }
     for (name, _) in &response.fields {
         assert!(!name.bytes().any(|byte| byte.is_ascii_uppercase() || byte == b':'), "{name}");
         assert!(!OF_THE_CONNECTION.contains(&name.as_str()), "{name}");

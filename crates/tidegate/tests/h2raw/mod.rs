@@ -63,6 +63,14 @@ impl H2 {
         Self::with_settings(server, &[])
     }
 
+    /// One to the server at `addr`.
+    pub fn connect_to(addr: SocketAddr) -> Self {
+        let mut client = Self::over(Box::new(tcp(addr)), addr.to_string());
+        client.scheme = "http";
+        client.begin(&[]);
+        client
+    }
+
     /// One whose first SETTINGS frame says this.
     pub fn with_settings(server: &Server, settings: &[(u16, u32)]) -> Self {
         let mut client = Self::silent(server);

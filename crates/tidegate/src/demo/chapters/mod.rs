@@ -8,6 +8,7 @@ mod operators;
 mod origins;
 mod refusals;
 mod reload;
+mod secure;
 mod start;
 mod strict;
 mod threads;
@@ -26,7 +27,7 @@ pub(super) struct Chapter {
 }
 
 /// The chapters in their order. The last ends the server.
-pub(super) static CHAPTERS: [Chapter; 12] = [
+pub(super) static CHAPTERS: [Chapter; 13] = [
     Chapter { title: "Start", about: "One binary, one command, safe defaults.", steps: start::STEPS },
     Chapter {
         title: "Files",
@@ -57,6 +58,11 @@ pub(super) static CHAPTERS: [Chapter; 12] = [
         title: "Bans",
         about: "Offences add up to a ban, with evidence; by default it is only written down.",
         steps: bans::STEPS,
+    },
+    Chapter {
+        title: "TLS and HTTP/2",
+        about: "The same server behind a certificate: who listens in learns nothing, and floods in frames end soon.",
+        steps: secure::STEPS,
     },
     Chapter {
         title: "Refusals",

@@ -148,15 +148,12 @@ impl Tls {
 /// no more must not resume, while a reload that changes none should cost nobody a handshake. (That a ticket resumes
 /// only under the name for which it was given is rustls' own rule, RFC 6066 §3.)
 fn same_chains(before: &[Identity], now: &[Identity]) -> bool {
-    let chains = |identities: &[Identity]| -> Vec<Arc<CertifiedKey>> {
-        identities.iter().map(|identity| Arc::clone(&identity.certified)).collect()
-    };
-    let (before, now) = (chains(before), chains(now));
-    before.len() == now.len() && before.iter().zip(&now).all(|(before, now)| before.cert == now.cert)
+    before.len() == now.len()
+        && before.iter().zip(now).all(|(before, now)| before.certified.cert == now.certified.cert)
 }
 
 /// SHA-256 of `bytes`, by the crypto library that rustls brings.
-fn sha256(bytes: &[u8]) -> [u8; 32] {
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let SupportedCipherSuite::Tls13(suite) = suite::TLS13_AES_128_GCM_SHA256 else {
         unreachable!("it is one of TLS 1.3")
     };

@@ -1,6 +1,7 @@
 // Bytes to a server as they are, from an address of this machine that is not the browser's.
 
 import { connect } from "node:net";
+import { connect as connectByTls } from "node:tls";
 
 /** The attacker; the whole of 127.0.0.0/8 is this machine. */
 export const ATTACKER = "127.0.0.2";
@@ -10,12 +11,13 @@ const PATIENCE = 15_000;
 
 /** Sends `bytes` to the server at `base` from `localAddress`; gives what it answers until it closes. */
 export function raw(base, bytes, localAddress = ATTACKER) {
-  const { hostname: host, port } = new URL(base);
+  const { protocol, hostname: host, port } = new URL(base);
   return new Promise((resolve, reject) => {
     const chunks = [];
-    const socket = connect({ host, port, localAddress });
+    const to = { host, port, localAddress };
+    const socket = protocol === "https:" ? connectByTls({ ...to, rejectUnauthorized: false }) : connect(to);
     socket.setTimeout(PATIENCE, () => socket.destroy(new Error("no answer in time")));
-    socket.on("connect", () => socket.write(bytes));
+    socket.on(protocol === "https:" ? "secureConnect" : "connect", () => socket.write(bytes));
     socket.on("data", (chunk) => chunks.push(chunk));
     socket.on("error", reject);
     socket.on("end", () => resolve(Buffer.concat(chunks).toString("latin1")));

@@ -1,7 +1,10 @@
-// A server of the test's own, beside the one that `cargo xtask browser` has started.
+// A server of the test's own, beside the one that `cargo xtask browser` has started, and with the flags of that one
+// (TIDEGATE_FLAGS).
 
 import { spawn } from "node:child_process";
 import { after } from "node:test";
+
+const flags = process.env.TIDEGATE_FLAGS?.split(" ").filter(Boolean) ?? [];
 
 /** Starts TIDEGATE_PROGRAM with `args` on a free port, and ends it after the tests. Gives its URL with its closing
  *  slash, as the start-up block says it. */
@@ -13,7 +16,7 @@ export async function serve(args) {
 export function start(port, args) {
   const child = spawn(
     process.env.TIDEGATE_PROGRAM,
-    ["--port", port, ...args],
+    ["--port", port, ...flags, ...args],
     // A TIDEGATE_ variable of this environment must not change what is tested.
     { env: {}, stdio: ["ignore", "pipe", "pipe"] },
   );
@@ -22,7 +25,7 @@ export function start(port, args) {
     let said = "";
     const hear = (chunk) => {
       said += chunk;
-      const url = said.match(/http:\/\/127\.0\.0\.1:\d+\//)?.[0];
+      const url = said.match(/https?:\/\/127\.0\.0\.1:\d+\//)?.[0];
       if (url) resolve({ url, child });
     };
     child.stdout.on("data", hear);

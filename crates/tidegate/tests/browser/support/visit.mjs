@@ -1,6 +1,7 @@
 // What the browser tests share: one Chromium for a file of tests, a fresh page for each, and what is looked at
 // on every page. CHROMIUM names the program, NODE_PATH the folder of playwright-core.
 
+import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { after, before } from "node:test";
 
@@ -24,10 +25,12 @@ before(async () => {
 after(() => browser?.close());
 
 /** Gives `onPage(options, check)`: runs `check` on a fresh page of a visitor of the server at `base`, which ends
- *  with a slash; `faults` gathers what a visitor should never cause. */
+ *  with a slash; `faults` gathers what a visitor should never cause. By TLS, pages come over HTTP/2 (SPEC H2-1). */
 export function visitor(base) {
+  const secure = base.startsWith("https:");
   return async (options, check) => {
-    const context = await browser.newContext(options);
+    // The server's certificate is signed by itself.
+    const context = await browser.newContext({ ignoreHTTPSErrors: secure, ...options });
     context.setDefaultTimeout(PATIENCE);
     const page = await context.newPage();
     const faults = [];
@@ -40,10 +43,16 @@ export function visitor(base) {
     page.on("requestfailed", (request) => faults.push(`failed: ${request.url()} ${request.failure()?.errorText}`));
     try {
       await check(page, faults);
+      if (page.url().startsWith(base)) assert.equal(await protocol(page), secure ? "h2" : "http/1.1");
     } finally {
       await context.close();
     }
   };
+}
+
+/** How the page came. */
+function protocol(page) {
+  return page.evaluate(() => performance.getEntriesByType("navigation")[0].nextHopProtocol);
 }
 
 /** Pixels that stick out to the right. */
