@@ -1,7 +1,7 @@
 //! One connection's state, and what every part of the driver does with it: wait for bytes, encode an answer,
 //! write an exchange down.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -109,18 +109,24 @@ impl Connection {
     }
 
     /// Serves the connection to its end: first by `tls`, where that is spoken, then by the protocol that was agreed on.
-    pub async fn serve(mut self, tls: Option<Arc<Tls>>) {
-        if let Some(tls) = tls
-            && !Box::pin(self.secure(&tls)).await
-        {
-            return;
-        }
-        let first = match self.agreed.as_ref().map_or(Protocol::Http1, |agreed| agreed.protocol) {
-            Protocol::Http1 => self.serve_http1().await,
-            Protocol::Http2 => Some(Buffer::default()),
-        };
-        if let Some(first) = first {
-            Box::pin(h2::serve(self.into_http2(first))).await;
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn holds its arguments twice, and each idle connection with it"
+    )]
+    pub fn serve(mut self, tls: Option<Arc<Tls>>) -> impl Future<Output = ()> {
+        async move {
+            if let Some(tls) = tls
+                && !Box::pin(self.secure(&tls)).await
+            {
+                return;
+            }
+            let first = match self.agreed.as_ref().map_or(Protocol::Http1, |agreed| agreed.protocol) {
+                Protocol::Http1 => self.serve_http1().await,
+                Protocol::Http2 => Some(Buffer::default()),
+            };
+            if let Some(first) = first {
+                Box::pin(h2::serve(self.into_http2(first))).await;
+            }
         }
     }
 

@@ -31,6 +31,8 @@ use crate::pipeline::{self, Caller};
 
 /// A connection carries so many times the requests of `--max-requests` (SPEC H2-1).
 const REQUESTS: u32 = 100;
+/// How long requests are still taken that may have been sent before the client knew that we leave.
+const ROUND_TRIP: Duration = Duration::from_secs(1);
 /// How long the last frames may take to leave.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -104,8 +106,8 @@ struct Driver {
     block_since: Option<Millis>,
     /// The server ends, and this connection, which has not begun, was given a last moment.
     called: bool,
-    /// The client was told that no further request is taken.
-    leaving: bool,
+    /// Since when the client has been told that no further request is taken.
+    leaving: Option<Millis>,
 }
 
 impl Driver {
@@ -121,7 +123,7 @@ impl Driver {
             served: 0,
             block_since: None,
             called: false,
-            leaving: false,
+            leaving: None,
         }
     }
 
@@ -189,7 +191,7 @@ impl Driver {
             self.leave(http2);
         }
         // Streams that the client has reset leave the crate's count, but what was begun for them goes on.
-        let accepted = if self.shared.under_way() < STREAMS {
+        let accepted = if self.shared.under_way() < STREAMS && !self.has_left() {
             http2.poll_accept(cx)
         } else {
             http2.poll_closed(cx).map(|closed| closed.err().map(Err))
@@ -223,12 +225,13 @@ impl Driver {
         let (local, now) = (&self.shared.local, self.shared.local.clock.now());
         let site = local.site();
         self.block_since = self.pipe.borrow().in_block().then(|| self.block_since.unwrap_or(now));
-        let busy = self.shared.under_way() > 0 || http2.has_streams();
+        let busy = self.shared.under_way() > 0 || (http2.has_streams() && !self.has_left());
         self.idle_since = (!busy).then(|| self.idle_since.unwrap_or(now));
         let block = self.block_since.map(|since| since.after(site.header_timeout));
-        let patience = if self.leaving { LAST_CALL } else { site.keep_alive };
+        let patience = if self.leaving.is_some() { LAST_CALL } else { site.keep_alive };
         let idle = self.idle_since.map(|since| since.after(patience));
-        let deadline = block.into_iter().chain(idle).min().unwrap_or(Millis::NEVER);
+        let left = self.leaving.map(|since| since.after(ROUND_TRIP)).filter(|left| *left > now);
+        let deadline = block.into_iter().chain(idle).chain(left).min().unwrap_or(Millis::NEVER);
         self.slot.set(deadline);
         let _ = self.slot.is_over(cx);
         if block.is_some_and(|block| block <= now) {
@@ -237,7 +240,7 @@ impl Driver {
             return Poll::Ready(Event::Cut(Reason::ENHANCE_YOUR_CALM, reject));
         }
         let Some(permit) = self.permit.as_ref().filter(|_| !busy) else { return Poll::Pending };
-        if deadline <= now || permit.evicted() {
+        if deadline <= now || permit.evicted() || self.has_left() {
             return Poll::Ready(Event::Leave);
         }
         permit.idle(self.idle_since.unwrap_or(now), cx.waker());
@@ -262,11 +265,17 @@ impl Driver {
 
     /// Tells the client, once, that no further request is taken; what it has asked for is answered (RFC 9113 §6.8).
     fn leave(&mut self, http2: &mut Http2) {
-        if !std::mem::replace(&mut self.leaving, true) {
+        if self.leaving.is_none() {
             http2.graceful_shutdown();
+            self.leaving = Some(self.shared.local.clock.now());
             // A last call begins now.
             self.idle_since = None;
         }
+    }
+
+    /// Whether the client has had time to hear that we leave. The crate waits for it to say so, which it need not.
+    fn has_left(&self) -> bool {
+        self.leaving.is_some_and(|since| since.after(ROUND_TRIP) <= self.shared.local.clock.now())
     }
 
     /// What the client did too often; mistakes for which the crate has reset a stream are recorded on the way.
