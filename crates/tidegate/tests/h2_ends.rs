@@ -7,11 +7,12 @@ mod h2raw;
 mod process;
 mod support;
 
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use h2raw::frame::{self, DATA, END_STREAM, GOAWAY, NO_ERROR, frame};
-use h2raw::{Answer, Goaway, H2};
+use h2raw::{Answer, Goaway, H2, hpack, pseudo};
 use process::{ended, lines_with};
 use support::{SOON, Server, Setup, eventually};
 
@@ -240,4 +241,45 @@ fn h2_1_a_client_may_take_its_leave() {
     client.send(frame(GOAWAY, 0, 0, &[0; 8]));
     finish_download(&mut client, download);
     client.ending();
+}
+
+/// A client that asks on and on and answers nothing that the server asks, until the connection ends or `over` says so.
+fn ask_on(server: &Server, over: impl Fn() -> bool) -> usize {
+    let mut wire = TcpStream::connect(server.addr).unwrap();
+    wire.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+    wire.write_all(&frame::settings(&[])).unwrap();
+    wire.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+    let block = hpack::block(&pseudo("HEAD", "http", &server.host(), "/"));
+    let (mut asked, mut input) = (0_u32, [0; 16 * 1024]);
+    while !over() {
+        let sent = wire.write_all(&frame::headers(2 * asked + 1, &block, true)).is_ok();
+        asked += 1;
+        if !sent || matches!(wire.read(&mut input), Ok(0)) {
+            break;
+        }
+    }
+    usize::try_from(asked).unwrap()
+}
+
+/// The crate sends its last GOAWAY when the client has answered a PING, which it need not.
+#[test]
+fn h2_1_max_requests_holds_for_a_client_that_answers_no_ping() {
+    let server = setup().args(&["--max-requests", "1", "--rate-limit", "off"]).start();
+    let begun = Instant::now();
+    ask_on(&server, || begun.elapsed() > Duration::from_secs(20));
+    assert!(begun.elapsed() < Duration::from_secs(20), "it may ask for ever");
+}
+
+#[test]
+fn h2_1_run_5_a_drain_does_not_wait_for_a_client_that_answers_no_ping() {
+    let mut server = setup().args(&["--max-requests", "0", "--rate-limit", "off"]).start();
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| ask_on(&server, || begun.elapsed() > Duration::from_secs(20)));
+        std::thread::sleep(Duration::from_millis(500));
+        server.signal("TERM");
+        assert!(asking.join().unwrap() > 5);
+    });
+    assert!(begun.elapsed() < Duration::from_secs(20), "it was served on");
+    assert_eq!(server.wait().code(), Some(0));
 }

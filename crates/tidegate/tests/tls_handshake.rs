@@ -67,7 +67,7 @@ fn fate(stream: &mut TcpStream, patience: Duration) -> (Vec<u8>, End) {
 /// Half a hello, a whole one without what follows, and a byte now and then: all end after ten seconds, without a word,
 /// and nobody waits for them.
 #[test]
-fn tls_1_load_5_stalled_handshakes_end_in_their_time_and_delay_nobody() {
+fn row_g1_tls_1_load_5_stalled_handshakes_end_in_their_time_and_delay_nobody() {
     let (mut server, config) = secure(&["--workers", "1"]);
     let hello = hello(&config);
     let begun = Instant::now();
@@ -108,7 +108,7 @@ fn tls_1_load_5_silence_is_no_event() {
 }
 
 #[test]
-fn tls_1_four_thousand_connections_of_garbage_cost_nothing() {
+fn row_g1_tls_1_four_thousand_connections_of_garbage_cost_nothing() {
     let (server, config) = secure(&["--access-log", "off"]);
     assert_eq!(connect(&server, &config).client().get("/").status, 200);
     let (held, memory) = (server.descriptors(), server.memory_kib());
@@ -162,7 +162,7 @@ fn tls_1_load_3_without_a_seat_it_is_closed_before_the_handshake() {
 }
 
 #[test]
-fn tls_1_a_flood_of_key_updates_ends_the_connection() {
+fn row_g2_tls_1_a_flood_of_key_updates_ends_the_connection() {
     let (server, config) = secure(&[]);
     let mut flooder = connect(&server, &config);
     let mut sealed = Vec::new();

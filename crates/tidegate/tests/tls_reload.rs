@@ -23,6 +23,8 @@ use support::{Server, Setup, eventually};
 use tls::{Authority, Leaf, TLS12, TLS13, Trust, connect};
 
 const NAME: &str = "localhost";
+/// Between two requests of a client, so that the reloads are what takes the time.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// The settings of a server with one certificate, and something else that is new each `round`.
 fn settings(round: usize) -> String {
@@ -85,6 +87,7 @@ impl Load {
                 while !stop.load(Relaxed) {
                     assert_eq!(client.get("/").text(), "here");
                     asked.fetch_add(1, Relaxed);
+                    std::thread::sleep(PAUSE);
                     if !keeps {
                         client = connect();
                     }

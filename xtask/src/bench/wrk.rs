@@ -13,6 +13,7 @@ pub(super) const TOOL: Tool = Tool::debian("wrk", "wrk");
 pub(super) fn command(context: &Context, core: &str, order: &Order<'_>) -> Command {
     let Order { work, port, seconds, fields, last } = order;
     let mut command = context.command("taskset", &["--cpu-list", core, "wrk", "--threads", "1", "--latency"]);
+    command.env("OPENSSL_CONF", "bench/openssl.cnf");
     command.args(["--connections", &work.connections.to_string(), "--duration", &format!("{seconds}s")]);
     for field in *fields {
         command.args(["--header", field]);

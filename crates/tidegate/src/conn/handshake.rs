@@ -19,7 +19,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::yield_now;
 
 use super::buffer::Buffer;
@@ -40,7 +40,7 @@ const UNDER_WAY_MOST: usize = 1024;
 #[derive(Debug, Default)]
 pub struct Lane {
     /// Fair: first come, first served.
-    turn: Mutex<()>,
+    free: Mutex<()>,
     /// Those under way in order of arrival, and how to wake them. Who is not in it any more gives way.
     under_way: RefCell<BTreeMap<u64, Option<Waker>>>,
     arrived: Cell<u64>,
@@ -50,6 +50,11 @@ pub struct Lane {
 struct Place<'l> {
     lane: &'l Lane,
     number: u64,
+}
+
+/// Leave to compute, until this ends.
+struct Turn<'l> {
+    _taken: MutexGuard<'l, ()>,
 }
 
 /// Why there is no session.
@@ -97,12 +102,10 @@ impl Connection {
         let place = local.handshakes.enter();
         loop {
             self.wait(Some(&place), Transport::poll_hear).await?;
-            let mut turn = pin!(local.handshakes.turn.lock());
+            let mut turn = pin!(local.handshakes.turn());
             let turn = self.wait(Some(&place), |_, cx| turn.as_mut().poll(cx).map(Ok)).await?;
             let agreed = self.io.advance_handshake().map_err(failed)?;
-            // Whoever else has something to do goes first: the event loop turns once before the next one computes.
-            yield_now().await;
-            drop(turn);
+            turn.end().await;
             if let Some(agreed) = agreed {
                 return Ok(agreed);
             }
@@ -185,6 +188,18 @@ impl Lane {
         }
         Place { lane: self, number }
     }
+
+    /// A turn, when all who asked before have had theirs.
+    async fn turn(&self) -> Turn<'_> {
+        Turn { _taken: self.free.lock().await }
+    }
+}
+
+impl Turn<'_> {
+    /// Lets whoever else has something to do go first: the event loop turns once before the next one computes.
+    async fn end(self) {
+        yield_now().await;
+    }
 }
 
 impl Place<'_> {
@@ -210,6 +225,8 @@ fn failed(error: impl Display) -> Ended {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::runtime::{Builder, LocalOptions};
+    use tokio::task::spawn_local;
 
     #[test]
     fn load_5_beyond_the_bound_the_oldest_handshake_gives_way() {
@@ -222,5 +239,34 @@ mod tests {
         places.truncate(10);
         let next = lane.enter();
         assert!(!places[1].gives_way(&cx) && !next.gives_way(&cx), "places were given back");
+    }
+    #[test]
+    fn row_g5_tls_1_between_two_that_compute_everybody_else_has_a_turn() {
+        const NEIGHBOUR: usize = usize::MAX;
+        let runtime = Builder::new_current_thread().build_local(LocalOptions::default()).unwrap();
+        let order = Rc::new(RefCell::new(Vec::new()));
+        runtime.block_on(async {
+            let lane = Rc::new(Lane::default());
+            for number in 0..100 {
+                let (lane, order) = (Rc::clone(&lane), Rc::clone(&order));
+                spawn_local(async move {
+                    let turn = lane.turn().await;
+                    order.borrow_mut().push(number);
+                    turn.end().await;
+                });
+            }
+            let order = Rc::clone(&order);
+            let neighbour = spawn_local(async move {
+                for _ in 0..200 {
+                    order.borrow_mut().push(NEIGHBOUR);
+                    yield_now().await;
+                }
+            });
+            neighbour.await.unwrap();
+        });
+        let order = order.take();
+        assert!(order.iter().filter(|number| **number != NEIGHBOUR).copied().eq(0..100), "{order:?}");
+        let together = order.windows(2).any(|two| !two.contains(&NEIGHBOUR));
+        assert!(!together, "{order:?}");
     }
 }

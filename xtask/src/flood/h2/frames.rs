@@ -22,6 +22,11 @@ const END_HEADERS: u8 = 4;
 /// A head of nine bytes, and how many follow (RFC 9113 section 4.1).
 pub(super) const HEAD: usize = 9;
 
+/// Whole fields in HPACK: entries 2 and 3 of the static table, and `content-type` of an upload (entry 31).
+const GET: u8 = 0x82;
+const POST: u8 = 0x83;
+const JSON: &[u8] = b"\x0f\x10\x10application/json";
+
 /// RFC 9113 section 7.
 const CANCEL: [u8; 4] = 8_u32.to_be_bytes();
 pub(super) const ENHANCE_YOUR_CALM: u32 = 11;
@@ -43,13 +48,13 @@ pub(super) const FLOODS: [Flood; 8] = [
     Flood { one: reset, ..flood("reset", "requests, each reset at once (rapid reset)") },
     Flood {
         one: mistake,
-        ..flood("mistake", "requests, each with a mistake for which it must be reset (MadeYouReset)")
+        ..flood("mistake", "uploads, each with a mistake for which it must be reset (MadeYouReset)")
     },
     Flood { one: ping, reads: false, ..flood("ping", "PING, and no answer is read") },
     Flood { one: settings, reads: false, ..flood("settings", "SETTINGS, and no answer is read") },
     Flood { begin: endless_head, one: go_on, ..flood("continuation", "a header block without an end") },
     Flood { one: window, ..flood("window", "WINDOW_UPDATE of one byte") },
-    Flood { begin: body, one: empty_data, ..flood("data", "a body of empty DATA frames") },
+    Flood { begin: body, one: empty_data, ..flood("data", "an upload of empty DATA frames") },
     Flood { one: priority, ..flood("priority", "PRIORITY of streams that are not open") },
 ];
 
@@ -88,19 +93,23 @@ pub(super) fn frame(into: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payloa
 
 /// `GET /small.bin`, whole.
 pub(super) fn get(into: &mut Vec<u8>, stream: u32, host: &str) {
-    frame(into, HEADERS, END_STREAM | END_HEADERS, stream, &block(0x82, host));
+    frame(into, HEADERS, END_STREAM | END_HEADERS, stream, &fields(GET, "/small.bin", host));
 }
 
-/// The fields of a request, by the static table (RFC 7541 appendix A): entry 2 is GET, 3 is POST; 6 the scheme, 4 the
-/// path, 1 the authority.
-fn block(method: u8, host: &str) -> Vec<u8> {
-    let mut block = vec![method, 0x86];
-    for (entry, value) in [(4, "/small.bin"), (1, host)] {
+/// The beginning of an upload: its body follows, and until then it waits.
+fn post(into: &mut Vec<u8>, stream: u32, host: &str) {
+    frame(into, HEADERS, END_HEADERS, stream, &[&fields(POST, "/upload", host)[..], JSON].concat());
+}
+
+/// The fields of a request, by the static table (RFC 7541 appendix A): entry 6 is the scheme, 4 the path, 1 the authority.
+fn fields(method: u8, path: &str, host: &str) -> Vec<u8> {
+    let mut fields = vec![method, 0x86];
+    for (entry, value) in [(4, path), (1, host)] {
         // Both are shorter than a length of one byte can say.
-        block.extend([entry, u8::try_from(value.len()).unwrap_or(u8::MAX)]);
-        block.extend_from_slice(value.as_bytes());
+        fields.extend([entry, u8::try_from(value.len()).unwrap_or(u8::MAX)]);
+        fields.extend_from_slice(value.as_bytes());
     }
-    block
+    fields
 }
 
 fn reset(into: &mut Vec<u8>, number: u32, host: &str) {
@@ -110,7 +119,7 @@ fn reset(into: &mut Vec<u8>, number: u32, host: &str) {
 
 /// A window above the largest is an error of the stream (RFC 9113 section 6.9.1).
 fn mistake(into: &mut Vec<u8>, number: u32, host: &str) {
-    frame(into, HEADERS, END_HEADERS, stream(number), &block(0x82, host));
+    post(into, stream(number), host);
     frame(into, WINDOW_UPDATE, 0, stream(number), &[0x7f, 0xff, 0xff, 0xff]);
 }
 
@@ -123,7 +132,7 @@ fn settings(into: &mut Vec<u8>, _: u32, _: &str) {
 }
 
 fn endless_head(into: &mut Vec<u8>, host: &str) {
-    frame(into, HEADERS, END_STREAM, 1, &block(0x82, host));
+    frame(into, HEADERS, END_STREAM, 1, &fields(GET, "/small.bin", host));
 }
 
 /// A field `a: b`, in no table.
@@ -136,7 +145,7 @@ fn window(into: &mut Vec<u8>, _: u32, _: &str) {
 }
 
 fn body(into: &mut Vec<u8>, host: &str) {
-    frame(into, HEADERS, END_HEADERS, 1, &block(0x83, host));
+    post(into, 1, host);
 }
 
 fn empty_data(into: &mut Vec<u8>, _: u32, _: &str) {

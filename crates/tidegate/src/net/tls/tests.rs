@@ -133,7 +133,7 @@ fn records(mut sealed: &[u8]) -> Vec<usize> {
 }
 
 #[test]
-fn tls_1_a_handshake_may_come_in_pieces_of_any_size() {
+fn row_g1_tls_1_a_handshake_may_come_in_pieces_of_any_size() {
     for version in VERSIONS {
         let pair = pair(version, &["h2", "http/1.1"]);
         for piece in [1, 2, 3, 5, 97, 1000, usize::MAX] {
@@ -201,6 +201,17 @@ fn tls_1_bytes_of_any_number_come_through_both_ways() {
     }
 }
 
+/// A read brings the end of one record and the beginning of the next: what is held meanwhile is more than either.
+#[test]
+fn tls_1_a_long_body_in_the_largest_records_comes_in_by_the_largest_reads() {
+    for version in VERSIONS {
+        let mut both = Both::agreed(version);
+        let body = bytes(1024 * 1024);
+        both.client.writer().write_all(&body).unwrap();
+        assert!(both.server_reads(RECORD) == body);
+    }
+}
+
 #[test]
 fn tls_1_two_slices_share_the_record_between_them() {
     let mut both = Both::agreed(&TLS13);
@@ -259,7 +270,7 @@ fn tls_1_less_is_sealed_for_a_peer_that_takes_little() {
 }
 
 #[test]
-fn tls_1_keys_may_be_changed_and_a_flood_of_changes_ends_the_session() {
+fn row_g2_tls_1_keys_may_be_changed_and_a_flood_of_changes_ends_the_session() {
     let mut both = Both::agreed(&TLS13);
     for round in 1..100 {
         both.client.refresh_traffic_keys().unwrap();
@@ -309,7 +320,7 @@ fn tls_1_what_was_changed_on_its_way_ends_the_session() {
 }
 
 #[test]
-fn tls_1_garbage_is_told_so_and_ends_it() {
+fn row_g1_tls_1_garbage_is_told_so_and_ends_it() {
     let (tls, _) = pair(&TLS13, &[]);
     for garbage in
         [&b"\0\0\0\0\0\0\0\0"[..], &[22, 3, 1, 0, 4, 9, 9, 9, 9], &[0xff; 300], &[21, 3, 3, 0, 2, 2, 40]]
@@ -323,7 +334,7 @@ fn tls_1_garbage_is_told_so_and_ends_it() {
 }
 
 #[test]
-fn tls_1_a_hello_without_end_is_cut() {
+fn row_g1_tls_1_a_hello_without_end_is_cut() {
     let (tls, _) = pair(&TLS13, &[]);
     let mut session = Session::new(&tls).unwrap();
     // A hello of 60,000 bytes, in records of a hundred.
