@@ -151,9 +151,11 @@ impl Driver {
                     }
                 }
                 Event::Request(..) | Event::Leave => {
-                    self.farewell(http2, Reason::NO_ERROR).await;
-                    // Nothing is on its way either way: there is nothing to wait for.
-                    return End::AtOnce;
+                    let said = self.farewell(http2, Reason::NO_ERROR).await;
+                    // Who waits for the seat or for the end of the server does not wait for this client.
+                    let hurry =
+                        self.shared.local.is_draining() || self.permit.as_ref().is_some_and(Permit::evicted);
+                    return if hurry { End::AtOnce } else { said };
                 }
                 Event::Cut(reason, reject) => {
                     self.note(&reject);
@@ -228,7 +230,11 @@ impl Driver {
         let busy = self.shared.under_way() > 0 || (http2.has_streams() && !self.has_left());
         self.idle_since = (!busy).then(|| self.idle_since.unwrap_or(now));
         let block = self.block_since.map(|since| since.after(site.header_timeout));
-        let patience = if self.leaving.is_some() { LAST_CALL } else { site.keep_alive };
+        let patience = match self.leaving {
+            Some(_) if local.is_draining() => LAST_CALL,
+            Some(_) => ROUND_TRIP,
+            None => site.keep_alive,
+        };
         let idle = self.idle_since.map(|since| since.after(patience));
         let left = self.leaving.map(|since| since.after(ROUND_TRIP)).filter(|left| *left > now);
         let deadline = block.into_iter().chain(idle).chain(left).min().unwrap_or(Millis::NEVER);
