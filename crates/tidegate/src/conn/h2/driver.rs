@@ -144,6 +144,10 @@ impl Driver {
         let Some(mut http2) = begun.await else { return End::AtOnce };
         loop {
             match poll_fn(|cx| self.poll_event(&mut http2, cx)).await {
+                // It may be asked for again, elsewhere (RFC 9113 §8.7).
+                Event::Request(_, mut respond) if self.has_left() => {
+                    respond.send_reset(Reason::REFUSED_STREAM);
+                }
                 Event::Request(request, respond) if self.takes_another() => {
                     self.begin(request, respond).await;
                     if self.served >= self.shared.local.site().max_requests.saturating_mul(REQUESTS) {
@@ -193,7 +197,7 @@ impl Driver {
             self.leave(http2);
         }
         // Streams that the client has reset leave the crate's count, but what was begun for them goes on.
-        let accepted = if self.shared.under_way() < STREAMS && !self.has_left() {
+        let accepted = if self.shared.under_way() < STREAMS {
             http2.poll_accept(cx)
         } else {
             http2.poll_closed(cx).map(|closed| closed.err().map(Err))

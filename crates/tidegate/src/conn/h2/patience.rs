@@ -61,7 +61,7 @@ impl Flood {
             Self::Resets => "HTTP/2: streams are opened and reset, again and again (rapid reset)",
             Self::Mistakes => "HTTP/2: streams are broken so that the server must reset them (MadeYouReset)",
             Self::Idle => {
-                "HTTP/2: a flood of frames that carry nothing (PING, SETTINGS, WINDOW_UPDATE, empty DATA …)"
+                "HTTP/2: a flood of frames that carry nothing (PING, SETTINGS, WINDOW_UPDATE, empty DATA and the like)"
             }
             Self::Stranger => "HTTP/2: the first frame is no SETTINGS frame",
             Self::Block => "HTTP/2: a header block that does not end (CONTINUATION flood)",
@@ -88,6 +88,8 @@ struct Account {
     mistakes: u32,
     /// CONTINUATION frames and bytes of the header block that is not at its end.
     block: Option<(u32, u32)>,
+    /// Bytes of frames that were sent as answers: to what keeps a connection awake alone nobody owes time.
+    answered: i64,
     /// Until when time has been paid out.
     paid: Millis,
     verdict: Option<Flood>,
@@ -108,6 +110,7 @@ impl Patience {
                 resets: 0,
                 mistakes: 0,
                 block: None,
+                answered: 0,
                 paid: now,
                 verdict: None,
                 untold: 0,
@@ -135,6 +138,11 @@ impl Patience {
     /// Whether it is to be cut off, and why.
     pub const fn verdict(&self) -> Option<Flood> {
         self.account.verdict
+    }
+
+    /// Bytes of answers so far, without what PING and SETTINGS are answered.
+    pub const fn answered(&self) -> i64 {
+        self.account.answered
     }
 
     /// Whether a header block has begun and not ended.
@@ -183,6 +191,9 @@ impl Account {
             Seen::Frame(frame) => {
                 if frame.kind == Kind::Data {
                     self.carry(frame.length);
+                }
+                if matches!(frame.kind, Kind::Data | Kind::Headers | Kind::Continuation) {
+                    self.answered = self.answered.saturating_add(i64::from(frame.length));
                 }
                 if matches!(frame.kind, Kind::Data | Kind::Headers) && frame.has(Frame::END_STREAM) {
                     self.resets = self.resets.saturating_sub(1);
@@ -369,6 +380,15 @@ mod tests {
         let mut sound = begun();
         sound.receive(&frame(9, 4, b""), NOW);
         assert!(!sound.in_block() && sound.verdict().is_none());
+    }
+
+    #[test]
+    fn row_f6_h2_1_replies_to_pings_are_no_answers() {
+        let mut patience = client();
+        patience.send(&[frame(6, 1, &[0; 8]), frame(4, 1, &[])].concat());
+        assert_eq!(patience.answered(), 0);
+        patience.send(&[headers(4), frame(0, 1, b"body")].concat());
+        assert_eq!(patience.answered(), 5);
     }
 
     #[test]

@@ -53,7 +53,8 @@ pub(super) async fn response(
         return;
     };
     let slot = shared.local.deadlines.stream_slot();
-    let mut sender = Sender { shared, site, stream: sender, slot, pace: None, sent: 0 };
+    let mut sender = Sender { shared, site, stream: sender, slot, pace: None, sent: 0, live: false };
+    sender.live = matches!(response.body, Body::Live(_));
     let sent = match &response.body {
         Body::Sealed(memory) => sender.sealed(memory).await,
         Body::File(file, range) => sender.part(file, range.clone()).await,
@@ -138,6 +139,8 @@ pub(super) struct Sender<'s> {
     pace: Option<Pace>,
     /// Bytes handed over.
     sent: u64,
+    /// It never ends by itself: a drain does not wait for it.
+    live: bool,
 }
 
 impl Sender<'_> {
@@ -229,7 +232,7 @@ impl Sender<'_> {
 
     /// Waits until the client's windows have room for some of `wanted` bytes, and tells for how many.
     async fn room(&mut self, wanted: usize) -> Result<usize, Gone> {
-        let Self { shared, stream, slot, pace, sent, .. } = self;
+        let Self { shared, stream, slot, pace, sent, live, .. } = self;
         let clock = &shared.local.clock;
         poll_fn(|cx| {
             // What is reserved and not used is taken from the other streams: nothing is, while too much is owed already.
@@ -251,6 +254,9 @@ impl Sender<'_> {
                 // Others have all that may be on its way; whether the client takes it is the driver's to judge.
                 *pace = None;
                 return Poll::Pending;
+            }
+            if *live && shared.local.is_draining() {
+                return Poll::Ready(Err(Gone));
             }
             let (now, taken) = (clock.now(), i64::try_from(*sent).unwrap_or(i64::MAX));
             let pace = pace.get_or_insert_with(|| Pace::new(now, taken, shared.moved()));

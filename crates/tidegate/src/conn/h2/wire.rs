@@ -12,9 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::patience::{Flood, Patience};
 use crate::conn::buffer::Buffer;
-use crate::conn::deadline::Slot;
+use crate::conn::deadline::{Slot, WritePace};
 use crate::conn::local::Local;
-use crate::conn::send::Watch;
 use crate::net::Transport;
 
 /// Bytes that may gather before they are sent in the middle of a turn; with so many that the socket does not take, no
@@ -34,7 +33,8 @@ pub(super) struct Pipe {
     /// Bytes of `out` that are sent.
     sent: usize,
     patience: Patience,
-    watch: Watch,
+    /// How fast the client takes answers, while any wait for it.
+    pace: Option<WritePace>,
     /// `h2` was kept from reading or writing until what has gathered is sent, and does not know it.
     held: bool,
     /// Nothing more is read: what the client sends counts no longer.
@@ -45,17 +45,7 @@ impl Pipe {
     pub(super) fn new(io: Transport, first: Buffer, local: &Rc<Local>) -> Self {
         let patience = Patience::new(local.clock.now());
         let local = Rc::clone(local);
-        Self {
-            io,
-            local,
-            first,
-            out: Vec::new(),
-            sent: 0,
-            patience,
-            watch: Watch::new(),
-            held: false,
-            deaf: false,
-        }
+        Self { io, local, first, out: Vec::new(), sent: 0, patience, pace: None, held: false, deaf: false }
     }
 
     /// Why the client is to be cut off, once it is.
@@ -99,10 +89,7 @@ impl Pipe {
         while let Some(rest) = self.out.get(self.sent..).filter(|rest| !rest.is_empty()) {
             match ready!(self.io.poll_write(cx, rest))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                count => {
-                    self.sent += count;
-                    self.watch.add(count);
-                }
+                count => self.sent += count,
             }
         }
         self.sent = 0;
@@ -113,14 +100,27 @@ impl Pipe {
         self.io.poll_flush(cx)
     }
 
-    /// The client keeps us waiting: `Ready` when it has taken too little for too long (SPEC LOAD-5).
+    /// The client keeps us waiting: `Ready` when it has taken too little of its answers for too long (SPEC LOAD-5).
     pub(super) fn poll_patience(&mut self, cx: &Context<'_>, slot: &Slot) -> Poll<()> {
-        self.watch.wait(cx, &self.io, slot, &self.local.clock).map(|_gone| ())
+        if self.pace.is_some() && !slot.is_over(cx) {
+            return Poll::Pending;
+        }
+        let waiting = (self.waiting() as u64).saturating_add(self.io.unsent());
+        let taken = self.patience.answered().saturating_sub_unsigned(waiting);
+        let now = self.local.clock.now();
+        let pace = self.pace.get_or_insert_with(|| WritePace::new(now, taken));
+        if pace.deadline() <= now && !pace.go_on(now, taken) {
+            return Poll::Ready(());
+        }
+        slot.set(pace.deadline());
+        // Registers for the deadline just set.
+        let _ = slot.is_over(cx);
+        Poll::Pending
     }
 
     /// The client does not keep us waiting.
     pub(super) fn forgive(&mut self) {
-        self.watch.forgive();
+        self.pace = None;
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {

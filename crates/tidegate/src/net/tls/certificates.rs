@@ -81,7 +81,9 @@ pub enum CertificateError {
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
     /// It is not there, or not for us.
-    #[error("cannot be read ({0}); the user that the server runs as must be able to")]
+    #[error(
+        "cannot be read ({0}); the user that the server runs as must be able to, and a folder that is new to it needs a restart"
+    )]
     Unreadable(io::Error),
     /// It is something else.
     #[error("is not a certificate or a key; expected a file in PEM of at most 1MiB")]
