@@ -140,11 +140,10 @@ pub fn flood(
             break;
         }
         sent = count.min(sent + BATCH);
+        assert!(begun.elapsed() < SOON, "{sent} frames were taken, and nothing said");
         if ears == Ears::Open {
             client.take_in();
         }
     }
-    let took = begun.elapsed();
-    assert!(took < 3 * SOON, "{sent} frames took {took:?}");
-    Flooded { sent, took, goaway: client.ending() }
+    Flooded { sent, took: begun.elapsed(), goaway: client.ending() }
 }
