@@ -25,7 +25,8 @@ before(async () => {
 after(() => browser?.close());
 
 /** Gives `onPage(options, check)`: runs `check` on a fresh page of a visitor of the server at `base`, which ends
- *  with a slash; `faults` gathers what a visitor should never cause. By TLS, pages come over HTTP/2 (SPEC H2-1). */
+ *  with a slash; `faults` gathers what a visitor should never cause. Over TLS everything comes by HTTP/2 (SPEC H2-1):
+ *  pages, uploads, the stream of the dashboard. */
 export function visitor(base) {
   const secure = base.startsWith("https:");
   return async (options, check) => {
@@ -33,6 +34,7 @@ export function visitor(base) {
     const context = await browser.newContext({ ignoreHTTPSErrors: secure, ...options });
     context.setDefaultTimeout(PATIENCE);
     const page = await context.newPage();
+    const protocols = await protocolsOf(page, base);
     const faults = [];
     // A `data:` or `blob:` URL leaves no machine.
     const isOutside = (url) => !url.startsWith(base) && !/^(data|blob):/.test(url);
@@ -43,17 +45,22 @@ export function visitor(base) {
     page.on("requestfailed", (request) => faults.push(`failed: ${request.url()} ${request.failure()?.errorText}`));
     try {
       await check(page, faults);
-      const came = page.url().startsWith(base) ? await protocol(page) : undefined;
-      if (came !== undefined) assert.equal(came, secure ? "h2" : "http/1.1");
+      for (const protocol of protocols) assert.equal(protocol, secure ? "h2" : "http/1.1");
     } finally {
       await context.close();
     }
   };
 }
 
-/** How the page came; a clock of the test's own hides it. */
-function protocol(page) {
-  return page.evaluate(() => performance.getEntriesByType("navigation")[0]?.nextHopProtocol);
+/** Gathers the protocols by which answers of the server at `base` come. */
+async function protocolsOf(page, base) {
+  const protocols = new Set();
+  const network = await page.context().newCDPSession(page);
+  network.on("Network.responseReceived", ({ response }) => {
+    if (response.url.startsWith(base)) protocols.add(response.protocol);
+  });
+  await network.send("Network.enable");
+  return protocols;
 }
 
 /** Pixels that stick out to the right. */
