@@ -36,6 +36,9 @@ use crate::telemetry::tally::Handshake;
 /// through in each.
 const UNDER_WAY_MOST: usize = 1024;
 
+/// How a record begins that is an alert (RFC 8446 §5.1), as of a client that gives up before it has begun.
+const ALERT: u8 = 21;
+
 /// How the handshakes of one worker share it.
 #[derive(Debug, Default)]
 pub struct Lane {
@@ -95,6 +98,7 @@ impl Connection {
         match first.ok().flatten().ok_or(Ended::Silent)? {
             // So a method begins, and no record of TLS does (RFC 8446 §5.1).
             letter if letter.is_ascii_alphabetic() => return Err(Ended::Plain),
+            ALERT => return Err(Ended::Failed("the first word is an alert".to_owned())),
             _ => self.slot.set(self.now.after(HANDSHAKE)),
         }
         self.io.begin_tls(tls).map_err(failed)?;

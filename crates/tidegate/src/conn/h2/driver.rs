@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use h2::server::{Connection, SendResponse};
 use h2::{Reason, RecvStream};
+use tokio::task::coop::consume_budget;
 use tokio::task::spawn_local;
 
 use super::patience::Flood;
@@ -150,6 +151,8 @@ impl Driver {
                 }
                 Event::Request(request, respond) if self.takes_another() => {
                     self.begin(request, respond).await;
+                    // A client that asks without end takes turns with the others.
+                    consume_budget().await;
                     if self.served >= self.shared.local.site().max_requests.saturating_mul(REQUESTS) {
                         self.leave(&mut http2);
                     }

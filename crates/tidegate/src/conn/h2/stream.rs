@@ -25,6 +25,8 @@ use crate::site::Site;
 pub(super) struct Stream {
     pub(super) body: RecvStream,
     pub(super) respond: SendResponse<Payload>,
+    /// All of the answer is on its way.
+    answered: bool,
 }
 
 /// Answers one request; total. A panic costs this one alone (SPEC LOAD-4).
@@ -35,7 +37,7 @@ pub(super) async fn serve(
 ) {
     let _under_way = shared.begin();
     let (parts, body) = request.into_parts();
-    let mut stream = Stream { body, respond };
+    let mut stream = Stream { body, respond, answered: false };
     let head = Head::of(&parts, stream.body.is_end_stream());
     drop(parts);
     let answered = {
@@ -71,6 +73,7 @@ async fn answer(shared: &Rc<Shared>, head: &Head, stream: &mut Stream) {
         Some(response) => send::response(shared, &site, &request, response, stream, &mut exchange).await,
         None => exchange.status = CLIENT_GONE,
     }
+    stream.answered = true;
     local.record(&exchange);
     // A reset amid its body would make some clients throw away the answer that they have.
     receive::drop_rest(shared, &mut stream.body, site.uploads.max_body).await;
@@ -112,6 +115,9 @@ async fn wait<'b>(
 
 /// After a panic: who has no answer yet is told so, and whose answer is on its way sees it cut.
 fn apologise(shared: &Rc<Shared>, stream: &mut Stream) {
+    if stream.answered {
+        return;
+    }
     let mut exchange = Exchange::begin(shared.local.ids.next(), shared.caller.peer, Instant::now());
     let response = pipeline::refuse_unread(&pipeline::panicked(), exchange.id);
     let site = shared.local.site();

@@ -170,7 +170,7 @@ impl Session {
     pub(in crate::net) fn advance(&mut self) -> Result<Option<Agreed>, Broken> {
         self.run(&mut [], Then::Nothing)?;
         if self.tls.is_handshaking() {
-            return if self.end == End::Closed { Err(Broken::Closed) } else { Ok(None) };
+            return Ok(None);
         }
         let protocol =
             if self.tls.alpn_protocol() == Some(b"h2") { Protocol::Http2 } else { Protocol::Http1 };

@@ -13,6 +13,9 @@ use crate::net::pipe::Pipe;
 /// updates, come on top of it, for a peer that does not take them.
 const UNSENT_MOST: usize = 128 * 1024;
 
+/// So much that is sealed and unsent waits for what is sealed next.
+const WAITING_MOST: usize = 4 * 1024;
+
 impl Session {
     /// Receives a piece of the handshake, to be looked at by [`advance`](Self::advance).
     pub(in crate::net) fn poll_hear(
@@ -72,7 +75,11 @@ impl Session {
         (first, second): (&[u8], &[u8]),
         flags: SendFlags,
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_writable(cx, pipe))?;
+        // A little that waits, as tickets do, leaves together with what is written.
+        if self.unsent() > WAITING_MOST {
+            ready!(self.poll_flush(cx, pipe))?;
+        }
+        ready!(pipe.poll_writable(cx))?;
         let taken = self.seal(first, second)?;
         let sent = self.poll_send(cx, pipe, flags)?;
         self.adapt(sent.is_ready());
