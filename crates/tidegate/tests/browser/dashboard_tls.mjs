@@ -3,12 +3,12 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { serve } from "./support/serve.mjs";
+import { start } from "./support/serve.mjs";
 import { SIZES, visitor } from "./support/visit.mjs";
 
 /** Opens the dashboard of a server with `options`; the certificate is one that no browser trusts. */
 async function open(options, check) {
-  const base = await serve(options);
+  const base = (await start("0", options, [])).url;
   await visitor(base)({ viewport: SIZES.desktop, ignoreHTTPSErrors: true }, async (page, faults) => {
     const answer = await page.goto(`${base}security-dashboard`);
     await page.locator("#level", { hasText: "Well" }).waitFor();

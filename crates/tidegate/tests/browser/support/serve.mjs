@@ -12,11 +12,11 @@ export async function serve(args) {
   return (await start("0", args)).url;
 }
 
-/** The same on this port, with its process. */
-export function start(port, args) {
+/** The same on this port, with its process; `common` are the flags that all servers of this run have. */
+export function start(port, args, common = flags) {
   const child = spawn(
     process.env.TIDEGATE_PROGRAM,
-    ["--port", port, ...flags, ...args],
+    ["--port", port, ...common, ...args],
     // A TIDEGATE_ variable of this environment must not change what is tested.
     { env: {}, stdio: ["ignore", "pipe", "pipe"] },
   );
