@@ -17,8 +17,8 @@ const START_LIMIT: Duration = Duration::from_secs(10);
 
 /// What it serves: some tools take an empty answer for none.
 const PAGE: &str = "<!doctype html>\n<title>A page</title>\n<h1>A page</h1>\n";
-/// Bytes of the page, more than the first window of HTTP/2: its stream is still open when a test sends the next frame.
-const PAGE_LENGTH: usize = 200_000;
+/// So often, which is more than the first window of HTTP/2: its stream is still open when a test sends the next frame.
+const TIMES: usize = 4_000;
 
 /// A server that listens.
 pub(crate) struct Subject {
@@ -31,7 +31,7 @@ impl Subject {
     /// Starts `program` with `flags` beside its port and its root. An `Err` says what it said.
     pub(crate) fn start(context: &Context, program: &Path, flags: &[String]) -> Result<Self, String> {
         let folder = TempDir::new("subject").map_err(|error| format!("no temporary folder: {error}"))?;
-        let page = fs::write(folder.path().join("index.html"), format!("{PAGE:PAGE_LENGTH$}"));
+        let page = fs::write(folder.path().join("index.html"), PAGE.repeat(TIMES));
         page.map_err(|error| format!("no page to serve: {error}"))?;
         let port = servers::free_port().map_err(|error| format!("no free port: {error}"))?;
         let mut command = process::tethered(context, None, program);
