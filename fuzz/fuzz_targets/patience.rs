@@ -43,11 +43,14 @@ fn judge(orders: &[[u8; 6]], step: usize) -> Option<Flood> {
 
 /// How often a frame comes, whether it is sent to the client, and its bytes.
 fn frame(&[times, sent, kind, flags, high, low]: &[u8; 6]) -> (u32, bool, Vec<u8>) {
-    let length = usize::from(high % 4) * 256 + usize::from(low);
+    let times = u32::from(times % 64) * 16;
+    // Many are short: what is long many times over takes time and tells nothing new.
+    let length =
+        if times > 16 { usize::from(low % 16) } else { usize::from(high % 4) * 256 + usize::from(low) };
     let [_, _, _, _, _, a, b, c] = length.to_be_bytes();
     let header = [a, b, c, kind % 11, flags, 0, 0, 0, 1];
     // The error code of a reset: one of the lowest, by its last byte.
-    (u32::from(times % 64) * 16, sent % 2 == 1, [&header[..], &vec![low % 12; length]].concat())
+    (times, sent % 2 == 1, [&header[..], &vec![low % 12; length]].concat())
 }
 
 /// The same by the words of `patience`, frame by frame.

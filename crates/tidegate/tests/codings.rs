@@ -10,7 +10,9 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
-use coded::sidecar::{PLAIN, SECOND, check, found, modified, server, sidecar, touch, with_sidecars};
+use coded::sidecar::{
+    PLAIN, SECOND, check, found, modified, one_worker, server, sidecar, touch, with_sidecars,
+};
 use coded::{Coding, ask, coding_of, get, has_tools};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use support::{Server, Setup};
@@ -134,7 +136,7 @@ fn file_6_only_the_sidecars_that_are_there_count() {
     if !has_tools("file_6_only_the_sidecars_that_are_there_count") {
         return;
     }
-    let setup = with_sidecars(Setup::new(), "gz.html", &[Coding::Gzip], SECOND);
+    let setup = with_sidecars(one_worker(), "gz.html", &[Coding::Gzip], SECOND);
     let setup = with_sidecars(setup, "dir/index.html", &[Coding::Zstd], SECOND);
     let setup = with_sidecars(setup, ".well-known/page.html", &[Coding::Br], SECOND);
     let server = with_sidecars(setup, "none.html", &[], 0).start();
@@ -159,7 +161,7 @@ fn file_6_a_sidecar_older_than_its_file_is_not_used() {
     if !has_tools("file_6_a_sidecar_older_than_its_file_is_not_used") {
         return;
     }
-    let setup = with_sidecars(Setup::new(), "older.html", &Coding::ALL, -1);
+    let setup = with_sidecars(one_worker(), "older.html", &Coding::ALL, -1);
     let setup = with_sidecars(setup, "much-older.html", &Coding::ALL, -3600 * SECOND);
     let server = with_sidecars(setup, "same.html", &Coding::ALL, 0).start();
     found(&server, "/same.html", Coding::Br);
@@ -214,7 +216,7 @@ fn file_6_a_sidecar_makes_no_name_of_its_own() {
     if !has_tools("file_6_a_sidecar_makes_no_name_of_its_own") {
         return;
     }
-    let setup = with_sidecars(Setup::new(), "page.html", &Coding::ALL, SECOND);
+    let setup = with_sidecars(one_worker(), "page.html", &Coding::ALL, SECOND);
     let setup = with_sidecars(setup, ".hidden.html", &Coding::ALL, SECOND);
     let server = setup.file("lonely.html.br", sidecar(Coding::Br)).file("dir/.br", "x").start();
     for target in ["/lonely.html", "/.hidden.html", "/.hidden.html.br", "/dir/.br", "/dir/"] {
@@ -234,7 +236,7 @@ fn file_6_a_coded_attachment_is_an_attachment() {
     if !has_tools("file_6_a_coded_attachment_is_an_attachment") {
         return;
     }
-    let server = with_sidecars(Setup::new(), "notes.txt", &[Coding::Br], SECOND).start();
+    let server = with_sidecars(one_worker(), "notes.txt", &[Coding::Br], SECOND).start();
     let coded = found(&server, "/notes.txt", Coding::Br);
     assert_eq!(coded.field("content-disposition"), Some("attachment; filename=\"notes.txt\""));
     assert_eq!(coded.field("content-type"), Some("application/octet-stream"));

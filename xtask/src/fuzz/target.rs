@@ -27,7 +27,7 @@ pub(super) const TARGETS: [Target; 12] = [
     target("head", 4, 256),
     target("host", 26, 280),
     target("json", 4, 300),
-    target("patience", 1, 120),
+    target("patience", 1, 60),
     target("range", 20, 120),
     target("target", 22, 200),
 ];

@@ -44,9 +44,14 @@ pub fn with_sidecars(setup: Setup, name: &str, codings: &[Coding], later: i64) -
 
 pub const SECOND: i64 = 1_000_000_000;
 
+/// One worker: what one connection has [`found`] the others know.
+pub fn one_worker() -> Setup {
+    Setup::new().args(&["--workers", "1"])
+}
+
 /// A server of `page.html` with all sidecars.
 pub fn server() -> Server {
-    let setup = Setup::new().args(&["--max-requests", "0"]);
+    let setup = one_worker().args(&["--max-requests", "0"]);
     let server = with_sidecars(setup, "page.html", &Coding::ALL, SECOND).start();
     for coding in Coding::ALL {
         found(&server, "/page.html", coding);
