@@ -211,8 +211,7 @@ fn shown_certificate(certificate: &Certificate) -> String {
     if certificate.file.is_some() {
         return format!("{names}; until {}", httpdate::fmt_http_date(certificate.not_after));
     }
-    let octets = certificate.fingerprint.map(|octet| format!("{octet:02X}"));
-    format!("{names}; self-signed, for development\n            SHA-256 {}", octets.join(":"))
+    format!("{names}; self-signed, for development\n            SHA-256 {}", certificate.fingerprint)
 }
 
 /// The first names: a certificate may have a hundred.

@@ -4,17 +4,14 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme,
-    StreamOwned, SupportedProtocolVersion,
-};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned, SupportedProtocolVersion};
+
+use crate::net::tls::client::Trust;
 
 /// How a server is reached by TLS.
 #[derive(Clone, Debug)]
-pub(super) struct Secure(Arc<Pinned>);
+pub(super) struct Secure(Arc<Trust>);
 
 /// What a client offers in a handshake.
 #[derive(Clone, Copy, Debug)]
@@ -46,8 +43,7 @@ pub(super) enum Pipe {
 impl Secure {
     /// The way to a server whose certificate has this fingerprint: SHA-256 in hexadecimal, with colons.
     pub(super) fn pinned(fingerprint: &str) -> Self {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        Self(Arc::new(Pinned { fingerprint: fingerprint.to_owned(), provider }))
+        Self(Arc::new(Trust::pinned(fingerprint)))
     }
 
     /// Shakes hands on `stream`, within its own time limits.
@@ -55,7 +51,7 @@ impl Secure {
         let provider = Arc::clone(&self.0.provider);
         let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(offer.versions);
         let builder = builder.map_err(io::Error::other)?.dangerous();
-        let pinned: Arc<Pinned> = Arc::clone(&self.0);
+        let pinned: Arc<Trust> = Arc::clone(&self.0);
         let mut config = builder.with_custom_certificate_verifier(pinned).with_no_client_auth();
         config.alpn_protocols = offer.protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         let server = ServerName::try_from(offer.server).map_err(io::Error::other)?;
@@ -110,54 +106,5 @@ impl Write for Pipe {
             Self::Clear(stream) => stream.flush(),
             Self::Tls(stream) => stream.flush(),
         }
-    }
-}
-
-/// Believes one certificate, whoever signed it, and checks that the server has its key.
-#[derive(Debug)]
-struct Pinned {
-    fingerprint: String,
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for Pinned {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let octets = crate::net::tls::sha256(certificate).map(|octet| format!("{octet:02X}"));
-        if octets.join(":") == self.fingerprint {
-            Ok(ServerCertVerified::assertion())
-        } else {
-            Err(CertificateError::ApplicationVerificationFailure.into())
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signed, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signed, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -6,7 +6,8 @@ use std::rc::Rc;
 
 use tokio::time::timeout;
 
-use super::send::{Gone, Sender};
+use super::send::Sender;
+use crate::conn::connection::Gone;
 use crate::conn::send_live::LOOK;
 use crate::http::response::Live;
 

@@ -11,18 +11,8 @@ use http1::BodyLength;
 
 use super::shared::Shared;
 use crate::conn::deadline::{LINGER, body_deadline};
-use crate::conn::receive::{cut_short, late, make_room};
+use crate::conn::receive::{Stop, cut_short, late, make_room};
 use crate::handlers::upload;
-use crate::http::Reject;
-
-/// Why a body did not come to its end.
-#[derive(Debug)]
-pub(super) enum Stop {
-    /// It is refused.
-    Refuse(Reject),
-    /// Nobody is there to tell.
-    Gone,
-}
 
 /// What came next.
 enum Next {

@@ -14,6 +14,7 @@ use super::payload::{Bytes, Payload};
 use super::shared::Shared;
 use super::stream::{Stream, wants_head_alone};
 use crate::clock::Millis;
+use crate::conn::connection::Gone;
 use crate::conn::deadline::{Slot, WritePace};
 use crate::conn::fields::FieldLines;
 use crate::conn::send_file::read_by_pool;
@@ -25,10 +26,6 @@ use crate::site::Site;
 
 /// The largest piece of a file that is read at once: four frames of the usual size.
 const PIECE: usize = 64 * 1024;
-
-/// The client takes no more, or what was promised cannot be kept: the stream is over.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Gone;
 
 /// 100 (Continue): the body is wanted.
 pub(super) fn go_on(stream: &mut Stream) {
@@ -238,22 +235,20 @@ impl Sender<'_> {
             // What is reserved and not used is taken from the other streams: nothing is, while too much is owed already.
             let may_owe = shared.poll_room(cx).is_ready();
             stream.reserve_capacity(if may_owe { wanted } else { 0 });
-            if may_owe {
-                if stream.capacity() > 0 {
-                    return Poll::Ready(Ok(stream.capacity().min(wanted)));
-                }
-                match stream.poll_capacity(cx) {
-                    Poll::Ready(Some(Ok(room))) if room > 0 => return Poll::Ready(Ok(room.min(wanted))),
-                    Poll::Ready(None | Some(Err(_))) => return Poll::Ready(Err(Gone)),
-                    // No room is news of no room.
-                    Poll::Ready(Some(Ok(_))) => cx.waker().wake_by_ref(),
-                    Poll::Pending => {}
-                }
-            }
             if !may_owe {
                 // Others have all that may be on its way; whether the client takes it is the driver's to judge.
                 *pace = None;
                 return Poll::Pending;
+            }
+            if stream.capacity() > 0 {
+                return Poll::Ready(Ok(stream.capacity().min(wanted)));
+            }
+            match stream.poll_capacity(cx) {
+                Poll::Ready(Some(Ok(room))) if room > 0 => return Poll::Ready(Ok(room.min(wanted))),
+                Poll::Ready(None | Some(Err(_))) => return Poll::Ready(Err(Gone)),
+                // No room is news of no room.
+                Poll::Ready(Some(Ok(_))) => cx.waker().wake_by_ref(),
+                Poll::Pending => {}
             }
             if *live && shared.local.is_draining() {
                 return Poll::Ready(Err(Gone));

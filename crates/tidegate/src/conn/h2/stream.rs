@@ -11,10 +11,11 @@ use http1::Expect;
 
 use super::head::Head;
 use super::payload::Payload;
-use super::receive::{self, Stop};
+use super::receive;
 use super::send;
 use super::shared::Shared;
 use crate::conn::complete::CLIENT_GONE;
+use crate::conn::receive::Stop;
 use crate::exchange::Exchange;
 use crate::http::{Method, Reply, Request, Response};
 use crate::isolate::{self, Panicked};

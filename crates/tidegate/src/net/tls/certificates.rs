@@ -14,7 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
 use super::facts::Facts;
-use super::{Identity, sha256};
+use super::{Identity, fingerprint};
 use crate::config::TlsPair;
 
 /// A chain is some kilobytes; more than 1 MiB is another file, named by mistake.
@@ -33,8 +33,8 @@ pub struct Certificate {
     pub not_after: SystemTime,
     /// The file it came from; `None` where the server made it itself.
     pub file: Option<PathBuf>,
-    /// The SHA-256 of it.
-    pub fingerprint: [u8; 32],
+    /// The SHA-256 of it, in hexadecimal with colons.
+    pub fingerprint: String,
 }
 
 impl Certificate {
@@ -149,7 +149,7 @@ impl Identity {
     /// What `facts` say of the first certificate of `certified`.
     pub(super) fn new(certified: CertifiedKey, facts: Facts, file: Option<PathBuf>) -> Self {
         let Facts { names, not_before, not_after, .. } = facts;
-        let fingerprint = sha256(certified.cert.first().map_or(&[], |first| first.as_ref()));
+        let fingerprint = fingerprint(certified.cert.first().map_or(&[], |first| first.as_ref()));
         let certificate = Certificate { names, not_before, not_after, file, fingerprint };
         Self { certified: Arc::new(certified), certificate }
     }

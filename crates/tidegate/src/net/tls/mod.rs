@@ -152,8 +152,13 @@ fn same_chains(before: &[Identity], now: &[Identity]) -> bool {
         && before.iter().zip(now).all(|(before, now)| before.certified.cert == now.certified.cert)
 }
 
+/// SHA-256 of a certificate, in hexadecimal with colons, as browsers and openssl show it.
+fn fingerprint(certificate: &[u8]) -> String {
+    sha256(certificate).map(|octet| format!("{octet:02X}")).join(":")
+}
+
 /// SHA-256 of `bytes`, by the crypto library that rustls brings.
-pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+fn sha256(bytes: &[u8]) -> [u8; 32] {
     let SupportedCipherSuite::Tls13(suite) = suite::TLS13_AES_128_GCM_SHA256 else {
         unreachable!("it is one of TLS 1.3")
     };

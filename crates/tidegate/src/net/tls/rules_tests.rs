@@ -10,7 +10,7 @@ use rustls::{
     SupportedProtocolVersion, version,
 };
 
-use super::client::Anybody;
+use super::client::Trust;
 use super::facts::Facts;
 use super::*;
 
@@ -26,7 +26,7 @@ fn own(of: &[&str], before: &[Identity]) -> Identity {
 
 fn client(of: &'static SupportedProtocolVersion, alpn: &[&str]) -> Arc<ClientConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let anybody = Arc::new(Anybody(Arc::clone(&provider)));
+    let anybody = Arc::new(Trust::anybody((*provider).clone()));
     let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[of]).unwrap();
     let mut config = builder.dangerous().with_custom_certificate_verifier(anybody).with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
@@ -92,7 +92,7 @@ fn tls_1_of_two_keys_for_one_name_each_client_gets_the_one_it_can_verify() {
     let tls = Tls::of(vec![own(&["a.example"], &[]), rsa], None).unwrap();
     let shown = |provider: CryptoProvider| {
         let mut config = Arc::unwrap_or_clone(client(BOTH[1], &[]));
-        config.dangerous().set_certificate_verifier(Arc::new(Anybody(Arc::new(provider))));
+        config.dangerous().set_certificate_verifier(Arc::new(Trust::anybody(provider)));
         shake(&tls, &Arc::new(config), "a.example").unwrap().peer_certificates().unwrap().to_vec()
     };
     let mut provider = aws_lc_rs::default_provider();
@@ -216,7 +216,7 @@ fn tls_1_a_certificate_of_our_own_is_kept_until_its_names_change_or_it_ends() {
     let load = |of: &[&str], before: Option<&Tls>, now: SystemTime| {
         Tls::load(&settings, &names(of), before, now).unwrap().unwrap()
     };
-    let print = |tls: &Tls| tls.certificates().next().unwrap().fingerprint;
+    let print = |tls: &Tls| tls.certificates().next().unwrap().fingerprint.clone();
     let first = load(&["localhost", "::1"], None, now);
     assert_eq!(print(&load(&["localhost", "::1"], Some(&first), now)), print(&first));
     assert_ne!(print(&load(&["localhost"], Some(&first), now)), print(&first));
