@@ -103,7 +103,7 @@ fn judge<'b>(
     if request.expect == Expect::Other {
         return Err(unknown_expectation(request)); // (9)
     }
-    respond(site, request, route, &path, arrival)
+    respond(site, request, route, &path, arrival, client)
 }
 
 /// The path that is asked for; `None` for the server as a whole, which has only options (RFC 9112 §3.2.4).
@@ -150,13 +150,14 @@ fn respond<'b>(
     route: Route<'_>,
     path: &UrlPath<'b>,
     arrival: Arrival,
+    client: &Client,
 ) -> Result<Answer<'b>, Reject> {
     crate::failpoint!("handler");
     match route {
         Route::Upload | Route::Uploaded(_) | Route::File if arrival.caller.purpose == Purpose::Operators => {
             Err(Reject::not_found())
         }
-        Route::Upload => site.uploads.begin(request, &site.pool),
+        Route::Upload => site.uploads.begin(request, client, &site.pool),
         Route::Health => Ok(Reply::Now(Ok(health::alive()))),
         Route::Ready => {
             Ok(Reply::Now(health::ready(&site.draining, site.uploads.store.as_deref(), &site.pool)))

@@ -150,7 +150,7 @@ async fn run(
         let inside = Inside { local: Rc::clone(&local), admission: admission.clone(), courtesy, purpose };
         doors.push(Door { listener, inside });
     }
-    spawn_local(tick(Rc::clone(&local)));
+    spawn_local(tick(Rc::clone(&local), admission));
     let _ = ready.send(Ok(()));
     let mut accepting = Vec::new();
     while let Some(order) = orders.recv().await {
@@ -187,7 +187,7 @@ fn reload(local: &Local, settings: &Settings, tls: Option<Arc<Tls>>, services: &
 
 /// Keeps time for a worker: deadlines, the `Date` field, log lines that wait to be handed over, and memory that is not
 /// needed any more.
-async fn tick(local: Rc<Local>) {
+async fn tick(local: Rc<Local>, admission: Admission) {
     let mut peak = 0;
     for count in 1_u64.. {
         tokio::time::sleep(TICK).await;
@@ -202,17 +202,21 @@ async fn tick(local: Rc<Local>) {
             if count % STATE_EVERY == 0 {
                 local.recorder.tell_state(live);
                 local.recorder.tick(local.clock.now());
-                tidy_up(&local, live, &mut peak);
+                tidy_up(&local, &admission, live, &mut peak);
             }
         });
     }
 }
 
 /// Gives memory back when half of a crowd has gone.
-fn tidy_up(local: &Local, live: usize, peak: &mut usize) {
+fn tidy_up(local: &Local, admission: &Admission, live: usize, peak: &mut usize) {
     *peak = live.max(*peak);
-    let shrunk = *peak >= CROWD && live < *peak / 2;
-    if shrunk && local.site().pool.run_spare("tidying up", sys::give_memory_back) {
+    if *peak < CROWD || live >= *peak / 2 {
+        return;
+    }
+    local.deadlines.give_memory_back();
+    admission.give_memory_back();
+    if local.site().pool.run_spare("tidying up", sys::give_memory_back) {
         *peak = live;
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use coded::sidecar::{PLAIN, check, server};
 use coded::{Coding, ask, coding_of, get, has_tools};
-use support::{Client, Response, Setup, eventually};
+use support::{Client, Response, Setup};
 
 /// The entity tags of identity and of each coding.
 fn tags(client: &mut Client) -> [String; 4] {

@@ -137,6 +137,20 @@ impl Deadlines {
         }
     }
 
+    /// Forgets the end of the table, of which a crowd that has gone made use, and will hand out the lowest slots first.
+    pub fn give_memory_back(&self) {
+        let Table { at, wakers, free, .. } = &mut *self.table.borrow_mut();
+        free.sort_unstable();
+        while free.pop_if(|free| *free as usize + 1 == at.len()).is_some() {
+            at.pop();
+            wakers.pop();
+        }
+        free.reverse();
+        at.shrink_to_fit();
+        wakers.shrink_to_fit();
+        free.shrink_to_fit();
+    }
+
     /// Connections, and streams that may outlive theirs: who has not ended yet.
     pub fn live(&self) -> usize {
         let table = self.table.borrow();
@@ -256,5 +270,21 @@ mod tests {
         assert_eq!(third.index, 0);
         table.tick(Millis(1_000));
         assert!(!third.is_over(&cx));
+    }
+
+    #[test]
+    fn load_3_the_table_of_a_crowd_shrinks_behind_who_stayed() {
+        let table = Rc::new(Deadlines::default());
+        let mut crowd: Vec<_> = (0..1_000).map(|_| table.slot()).collect();
+        let stayed = crowd.swap_remove(10);
+        stayed.set(Millis(100));
+        drop(crowd);
+        table.give_memory_back();
+        assert_eq!((table.table.borrow().at.len(), table.live()), (11, 1));
+        let next: Vec<_> = (0..11).map(|_| table.slot()).collect();
+        let next: Vec<_> = next.iter().map(|slot| slot.index).collect();
+        assert_eq!(next, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11]);
+        table.tick(Millis(100));
+        assert!(stayed.is_over(&Context::from_waker(Waker::noop())));
     }
 }

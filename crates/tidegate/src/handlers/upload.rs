@@ -10,8 +10,8 @@ use crate::http::reject::Extra;
 use crate::http::request::Name;
 use crate::http::response::{Body, Fields};
 use crate::http::{Code, Reject, Reply, Request, Response};
-use crate::limits::Budget;
-use crate::limits::budget::Reserved;
+use crate::limits::budget::{Bounds, Reserved, Spent};
+use crate::limits::{Budget, Client};
 use crate::pool::Pool;
 use crate::store::{LocalStore, StoreError, json};
 
@@ -34,11 +34,16 @@ pub struct Uploads {
 }
 
 impl Uploads {
-    /// Judges the head of an upload.
+    /// Judges the head of an upload by `client`.
     ///
     /// # Errors
     /// 411, 413, 415 and 503, in this order.
-    pub fn begin<'b>(&'b self, request: &Request<'b>, pool: &'b Pool) -> Result<Answer<'b>, Reject> {
+    pub fn begin<'b>(
+        &'b self,
+        request: &Request<'b>,
+        client: &Client,
+        pool: &'b Pool,
+    ) -> Result<Answer<'b>, Reject> {
         let length = match request.body {
             BodyLength::None => {
                 return Err(Reject::new(
@@ -54,9 +59,9 @@ impl Uploads {
         judge_type(request)?;
         let store = self.store()?;
         pool.check_room().map_err(|_| Reject::pool_saturated())?;
-        let reserved = self.budget.take(length, self.body_memory).ok_or_else(|| {
-            Reject::new(Code::UploadsBusy, "Too many uploads are in progress.").with(RETRY_SOON)
-        })?;
+        let bounds = Bounds { all: self.body_memory, body: self.max_body };
+        let counted = (!client.operator).then_some(client.key);
+        let reserved = self.budget.take(length, bounds, counted).map_err(busy)?;
         let then = move |body| store_body(body, reserved, Arc::clone(store), pool);
         Ok(Reply::AfterBody { limit: self.max_body, then: Box::new(then) })
     }
@@ -134,6 +139,14 @@ fn judge_type(request: &Request<'_>) -> Result<(), Reject> {
         .values(Name::ContentEncoding)
         .all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity"));
     if plain { Ok(()) } else { Err(Reject::new(Code::ContentEncoding, "Send the JSON uncompressed.")) }
+}
+
+fn busy(spent: Spent) -> Reject {
+    let detail = match spent {
+        Spent::All => "Too many uploads are in progress.",
+        Spent::Share => "Too many uploads of yours are in progress.",
+    };
+    Reject::new(Code::UploadsBusy, detail).with(RETRY_SOON)
 }
 
 /// 413 for a body over `limit` bytes.

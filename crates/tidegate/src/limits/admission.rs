@@ -17,6 +17,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::task::Waker;
 
+use slab::Slab;
+
 use super::ClientKey;
 use super::candidates::{Candidates, Hunger, Seat};
 use crate::clock::Millis;
@@ -38,8 +40,7 @@ struct House {
 
 #[derive(Debug, Default)]
 struct Book {
-    places: Vec<Option<Place>>,
-    free: Vec<usize>,
+    places: Slab<Place>,
     /// Seats taken, without those whose owner was told to leave.
     taken: usize,
     peak: usize,
@@ -134,6 +135,13 @@ impl Admission {
         lock(&self.house.book).taken_by(client)
     }
 
+    /// Forgets the places of a crowd that has gone.
+    pub fn give_memory_back(&self) {
+        let mut book = lock(&self.house.book);
+        book.places.shrink_to_fit();
+        book.parties.shrink_to_fit();
+    }
+
     /// Clients that have a connection.
     pub fn clients(&self) -> usize {
         lock(&self.house.book).parties.len()
@@ -149,10 +157,7 @@ impl Book {
     fn seat(&mut self, seat: &Arc<Seat>) -> (usize, Option<Arc<Hunger>>) {
         self.taken += 1;
         self.peak = self.peak.max(self.taken);
-        let number = self.free.pop().unwrap_or_else(|| {
-            self.places.push(None);
-            self.places.len() - 1
-        });
+        let number = self.places.vacant_key();
         let party = seat.client.map(|client| self.parties.entry(client).or_default());
         let position = party.as_ref().map_or(0, |party| party.numbers.len());
         let hunger = party.map(|party| {
@@ -160,15 +165,13 @@ impl Book {
             party.numbers.push(number);
             Arc::clone(&party.hunger)
         });
-        if let Some(place) = self.places.get_mut(number) {
-            *place = Some(Place { seat: Arc::clone(seat), position });
-        }
+        self.places.insert(Place { seat: Arc::clone(seat), position });
         (number, hunger)
     }
 
     /// Evicts the connection that has been idle longest.
     fn evict(&mut self, hunger: &Hunger) -> Result<(), Refused> {
-        let seats = self.places.iter().flatten().map(|place| &place.seat);
+        let seats = self.places.iter().map(|(_, place)| &place.seat);
         let seat = self.candidates.evict(hunger, seats).ok_or(Refused::HouseFull)?;
         self.leaves(seat.client);
         Ok(())
@@ -177,7 +180,7 @@ impl Book {
     /// Evicts the one of `client` that has been idle longest.
     fn evict_of(&mut self, client: ClientKey) -> Result<(), Refused> {
         let party = self.parties.get_mut(&client).ok_or(Refused::ClientFull)?;
-        let places = party.numbers.iter().filter_map(|number| self.places.get(*number)?.as_ref());
+        let places = party.numbers.iter().filter_map(|number| self.places.get(*number));
         let evicted = party.candidates.evict(&party.hunger, places.map(|place| &place.seat));
         evicted.ok_or(Refused::ClientFull)?;
         self.leaves(Some(client));
@@ -194,8 +197,7 @@ impl Book {
 
     /// Strikes out the seat under `number`, and its client with its last seat.
     fn strike(&mut self, number: usize) {
-        let Some(place) = self.places.get_mut(number).and_then(Option::take) else { return };
-        self.free.push(number);
+        let Some(place) = self.places.try_remove(number) else { return };
         let Some(Entry::Occupied(mut party)) = place.seat.client.map(|client| self.parties.entry(client))
         else {
             return;
@@ -204,7 +206,7 @@ impl Book {
         numbers.swap_remove(place.position);
         // The last one has moved into the gap.
         if let Some(moved) = numbers.get(place.position)
-            && let Some(Some(moved)) = self.places.get_mut(*moved)
+            && let Some(moved) = self.places.get_mut(*moved)
         {
             moved.position = place.position;
         }

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::bans::{Offence, Outcome, Policy};
+use super::budget::Bounds;
 use super::rate::{Rate, RateTable, Verdict};
 use super::{BanBook, Budget, ClientKey};
 use crate::clock::Millis;
@@ -29,19 +30,20 @@ fn two_workers<T: Send + 'static>(work: impl Fn() -> T + Clone + Send + 'static)
 #[test]
 fn shuttle_load_8_a_budget_is_never_overdrawn_and_comes_back() {
     in_many_orders(ORDERS, || {
-        let (budget, held) = (Budget::new(), Arc::new(AtomicU64::new(0)));
+        let bounds = Bounds { all: 100, body: 60 };
+        let (budget, held) = (Budget::default(), Arc::new(AtomicU64::new(0)));
         let (shared, counted) = (budget.clone(), Arc::clone(&held));
         two_workers(move || {
             for bytes in [60, 40, 30] {
-                let Some(reserved) = shared.take(bytes, 100) else { continue };
-                assert!(counted.fetch_add(bytes, SeqCst) + bytes <= 100, "more is held than there is");
+                let Ok(reserved) = shared.take(bytes, bounds, Some(CLIENT)) else { continue };
+                assert!(counted.fetch_add(bytes, SeqCst) + bytes <= 60, "more is held than there is");
                 thread::yield_now();
                 counted.fetch_sub(bytes, SeqCst);
                 drop(reserved);
             }
         });
         assert_eq!((budget.used(), held.load(SeqCst)), (0, 0));
-        assert!(budget.take(100, 100).is_some());
+        assert!(budget.take(100, bounds, None).is_ok());
     });
 }
 

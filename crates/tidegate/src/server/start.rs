@@ -63,7 +63,7 @@ impl Server {
             pool: Pool::start(settings.server.threads, settings.server.queue)?,
             admission: Admission::new(cap),
             ledger,
-            budget: Budget::new(),
+            budget: Budget::default(),
             writer: writer.clone(),
             process: Mutex::new(process),
             draining: Draining::default(),

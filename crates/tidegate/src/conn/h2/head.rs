@@ -1,7 +1,8 @@
 //! The head of an HTTP/2 request as lines of text, which all that judges a request reads (RFC 9113 §8.3.1).
 //!
 //! `h2` has seen to it that names are lower case and tokens, that values hold no control byte, and that nothing speaks of
-//! a connection; so the lines are as sound as those that `http1` lets pass. `:authority` becomes Host.
+//! a connection. With what is asked of them here ([`Flaw`]) the lines are as sound as those that `http1` lets pass.
+//! `:authority` becomes Host.
 
 use http::header::{self, HeaderMap};
 use http::request::Parts;
@@ -17,8 +18,18 @@ pub(super) struct Head {
     body: BodyLength,
     expect: Expect,
     fields: usize,
-    /// Whether scheme and path are such as HTTP/2 knows.
-    sound: bool,
+    flaw: Option<Flaw>,
+}
+
+/// What makes a request malformed that the crate lets pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flaw {
+    /// A scheme or path that HTTP/2 does not know.
+    Target,
+    /// A value that begins or ends with a space (RFC 9113 §8.2.1). As a line it would lose that.
+    Padded,
+    /// Several lengths, though they agree, or an empty one: as over HTTP/1 (SPEC H1-4).
+    Length,
 }
 
 impl Head {
@@ -48,10 +59,10 @@ impl Head {
             }
         }
         text.extend_from_slice(b"\r\n");
-        let sound = connect || (path.starts_with('/') || path == "*") && parts.uri.scheme_str() != Some("");
+        let flaw = flaw_of(parts, path);
         let body = length(&parts.headers, &parts.method, ended);
         let expect = expectation(&parts.headers);
-        Self { text, method: method.len(), target: target.len(), body, expect, fields, sound }
+        Self { text, method: method.len(), target: target.len(), body, expect, fields, flaw }
     }
 
     /// The request.
@@ -77,8 +88,32 @@ impl Head {
                 "The head has more fields than this server takes.",
             ));
         }
-        (!self.sound)
-            .then(|| Reject::new(Code::BadTarget, "The :scheme is empty, or the :path begins with no slash."))
+        self.flaw.map(Flaw::reject)
+    }
+}
+
+fn flaw_of(parts: &Parts, path: &str) -> Option<Flaw> {
+    let connect = parts.method == http::Method::CONNECT;
+    if !connect && (!(path.starts_with('/') || path == "*") || parts.uri.scheme_str() == Some("")) {
+        return Some(Flaw::Target);
+    }
+    if parts.headers.values().any(|value| value.as_bytes().trim_ascii().len() < value.len()) {
+        return Some(Flaw::Padded);
+    }
+    let mut lengths = parts.headers.get_all(header::CONTENT_LENGTH).iter();
+    let one = lengths.next().is_none_or(|length| !length.is_empty()) && lengths.next().is_none();
+    (!one).then_some(Flaw::Length)
+}
+
+impl Flaw {
+    fn reject(self) -> Reject {
+        match self {
+            Self::Target => {
+                Reject::new(Code::BadTarget, "The :scheme is empty, or the :path begins with no slash.")
+            }
+            Self::Padded => Reject::new(Code::BadHead, "A field begins or ends with a space."),
+            Self::Length => Reject::new(Code::BadFraming, "Content-Length is there twice, or empty."),
+        }
     }
 }
 
@@ -169,5 +204,21 @@ mod tests {
         let many = (0..=limits.fields).fold(get("/"), |request, n| request.header(format!("x-{n}"), ""));
         assert_eq!(code(head(many, true)), Some(Code::TooManyFields));
         assert_eq!(code(head(get("*"), true)), None);
+    }
+
+    #[test]
+    fn row_a3_h1_4_h2_1_what_http_1_would_not_take_is_malformed() {
+        let code = |request, ended| head(request, ended).fault(&Limits::default()).map(|reject| reject.code);
+        for value in [" lead", "trail ", "\ttab", " "] {
+            assert_eq!(code(get("/").header("x", value), true), Some(Code::BadHead), "{value:?}");
+        }
+        assert_eq!(code(get("/").header("x", "").header("y", "in side"), true), None);
+        let length = |values: &[&str]| {
+            let post = http::Request::post("/upload");
+            code(values.iter().fold(post, |post, value| post.header("content-length", *value)), false)
+        };
+        assert_eq!(length(&["7"]), None);
+        assert_eq!(length(&["7", "7"]), Some(Code::BadFraming));
+        assert_eq!(length(&[""]), Some(Code::BadFraming));
     }
 }

@@ -3,7 +3,7 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::RecvStream;
@@ -61,21 +61,41 @@ pub(super) async fn body(
     }
 }
 
-/// After an answer: reads and drops what is left of a body, for a short time, as over HTTP/1 before a close (SPEC H1-9).
-pub(super) async fn drop_rest(shared: &Rc<Shared>, stream: &mut RecvStream, max_body: u64) {
-    if stream.is_end_stream() {
-        return;
+/// What is left of a body that nobody reads. It is dropped as it comes, while the request is answered and for a short time
+/// after it, as over HTTP/1 before a close (SPEC H1-9): where it lay, it would be memory that the client has for nothing.
+pub(super) struct Rest<'s> {
+    stream: &'s mut RecvStream,
+    /// Bytes that may still come.
+    left: u64,
+}
+
+impl<'s> Rest<'s> {
+    /// Of a body that may have `max_body` bytes.
+    pub(super) fn new(stream: &'s mut RecvStream, max_body: u64) -> Self {
+        Self { stream, left: max_body.saturating_add(http1::DRAIN_LIMIT) }
     }
-    let slot = shared.local.deadlines.stream_slot();
-    slot.set(shared.local.clock.now().after(LINGER));
-    let mut left = max_body.saturating_add(http1::DRAIN_LIMIT);
-    while left > 0 {
-        let piece = poll_fn(|cx| match stream.poll_data(cx) {
-            Poll::Pending if slot.is_over(cx) => Poll::Ready(None),
+
+    /// Drops what is there; ready when nothing more comes, or too much came.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.left > 0 {
+            let Some(Ok(piece)) = ready!(self.stream.poll_data(cx)) else { break };
+            let _ = self.stream.flow_control().release_capacity(piece.len());
+            self.left = self.left.saturating_sub(piece.len() as u64);
+        }
+        Poll::Ready(())
+    }
+
+    /// Drops what comes within [`LINGER`].
+    pub(super) async fn linger(mut self, shared: &Shared) {
+        if self.stream.is_end_stream() {
+            return;
+        }
+        let slot = shared.local.deadlines.stream_slot();
+        slot.set(shared.local.clock.now().after(LINGER));
+        poll_fn(|cx| match self.poll(cx) {
+            Poll::Pending if slot.is_over(cx) => Poll::Ready(()),
             polled => polled,
-        });
-        let Some(Ok(piece)) = piece.await else { return };
-        let _ = stream.flow_control().release_capacity(piece.len());
-        left = left.saturating_sub(piece.len() as u64);
+        })
+        .await;
     }
 }

@@ -7,12 +7,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
+use h2::server::SendResponse;
 use h2::{Reason, SendStream};
 
 use super::answer;
 use super::payload::{Bytes, Payload};
 use super::shared::Shared;
-use super::stream::{Stream, wants_head_alone};
+use super::stream::wants_head_alone;
 use crate::clock::Millis;
 use crate::conn::connection::Gone;
 use crate::conn::deadline::{Slot, WritePace};
@@ -28,8 +29,8 @@ use crate::site::Site;
 const PIECE: usize = 64 * 1024;
 
 /// 100 (Continue): the body is wanted.
-pub(super) fn go_on(stream: &mut Stream) {
-    let _ = stream.respond.send_informational(answer::head(100, &[], None));
+pub(super) fn go_on(respond: &mut SendResponse<Payload>) {
+    let _ = respond.send_informational(answer::head(100, &[], None));
 }
 
 /// Sends `response` to `request`, and notes in `exchange` what went out.
@@ -38,15 +39,15 @@ pub(super) async fn response(
     site: &Rc<Site>,
     request: &Request<'_>,
     response: Response,
-    stream: &mut Stream,
+    respond: &mut SendResponse<Payload>,
     exchange: &mut Exchange<'_>,
 ) {
     if wants_head_alone(request) || response.body.bytes().is_some() {
-        let _ = whole(shared, site, response, stream, exchange);
+        let _ = whole(shared, site, response, respond, exchange);
         return;
     }
     exchange.answered(&response);
-    let Ok(sender) = stream.respond.send_response(head_of(shared, site, &response, exchange), false) else {
+    let Ok(sender) = respond.send_response(head_of(shared, site, &response, exchange), false) else {
         return;
     };
     let slot = shared.local.deadlines.stream_slot();
@@ -71,7 +72,7 @@ pub(super) fn whole(
     shared: &Rc<Shared>,
     site: &Site,
     response: Response,
-    stream: &mut Stream,
+    respond: &mut SendResponse<Payload>,
     exchange: &mut Exchange<'_>,
 ) -> Result<(), h2::Error> {
     crate::failpoint!("encode");
@@ -79,7 +80,7 @@ pub(super) fn whole(
     let head_alone = exchange.request.as_ref().is_some_and(wants_head_alone);
     let length = response.body.bytes().map_or(0, <[u8]>::len);
     let ends = head_alone || length == 0;
-    let mut sender = stream.respond.send_response(head_of(shared, site, &response, exchange), ends)?;
+    let mut sender = respond.send_response(head_of(shared, site, &response, exchange), ends)?;
     if ends {
         return Ok(());
     }

@@ -11,8 +11,10 @@ use crate::site::Site;
 /// that are answered at once, also where their streams were reset meanwhile.
 pub(super) const STREAMS: usize = 100;
 /// What of a body may be on its way while nobody reads it, of a stream and of all together, in bytes.
-const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
+const STREAM_WINDOW: u32 = 128 * 1024;
+const CONNECTION_WINDOW: u32 = 256 * 1024;
+/// What small DATA frames that nobody has read may cost beside their payload, at 256 bytes a frame: a thousand of them.
+const FRAMES_UNREAD: usize = 256 * 1024;
 /// What the crate keeps of an answer beyond what the client's windows have room for.
 const SEND_BUFFER: usize = 64 * 1024;
 /// The smallest that the protocol knows, and no client needs more.
@@ -39,6 +41,7 @@ pub(super) fn of(site: &Site) -> Builder {
         .max_concurrent_streams(u32::try_from(STREAMS).unwrap_or(u32::MAX))
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        .data_frame_budget(FRAMES_UNREAD)
         .max_send_buffer_size(SEND_BUFFER)
         .max_frame_size(FRAME)
         .max_header_list_size(u32::try_from(list).unwrap_or(u32::MAX))

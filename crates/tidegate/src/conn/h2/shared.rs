@@ -11,7 +11,7 @@ use crate::pipeline::Caller;
 
 /// Pieces of files of all streams that may wait to be written, in bytes: a client that opens large windows and then
 /// does not read costs no more (ATTACKS F6).
-const OWED_MOST: usize = 1024 * 1024;
+const OWED_MOST: usize = 128 * 1024;
 
 /// One connection, as its requests see it.
 pub(super) struct Shared {

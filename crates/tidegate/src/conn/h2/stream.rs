@@ -1,6 +1,6 @@
 //! One request of an HTTP/2 connection, from its head to the end of its answer.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use http1::Expect;
 
 use super::head::Head;
 use super::payload::Payload;
-use super::receive;
+use super::receive::{self, Rest};
 use super::send;
 use super::shared::Shared;
 use crate::conn::complete::CLIENT_GONE;
@@ -70,14 +70,24 @@ async fn answer(shared: &Rc<Shared>, head: &Head, stream: &mut Stream) {
             wait(shared, &site, &request, arrival, reply, stream, &mut exchange).await
         }
     };
+    let mut rest = Rest::new(&mut stream.body, site.uploads.max_body);
     match response {
-        Some(response) => send::response(shared, &site, &request, response, stream, &mut exchange).await,
+        Some(response) => {
+            let sending =
+                send::response(shared, &site, &request, response, &mut stream.respond, &mut exchange);
+            let mut sending = pin!(sending);
+            poll_fn(|cx| {
+                let _ = rest.poll(cx);
+                sending.as_mut().poll(cx)
+            })
+            .await;
+        }
         None => exchange.status = CLIENT_GONE,
     }
     stream.answered = true;
     local.record(&exchange);
     // A reset amid its body would make some clients throw away the answer that they have.
-    receive::drop_rest(shared, &mut stream.body, site.uploads.max_body).await;
+    rest.linger(shared).await;
 }
 
 /// What a reply comes to that needs the pool or the body; `None` where the client has left amid its body.
@@ -97,7 +107,7 @@ async fn wait<'b>(
             Reply::Later(later) => return Some(later.await),
             Reply::AfterBody { limit, then } => {
                 if request.expect == Expect::Continue && !stream.body.is_end_stream() {
-                    send::go_on(stream);
+                    send::go_on(&mut stream.respond);
                 }
                 match receive::body(shared, &mut stream.body, request.body, limit).await {
                     Ok(body) => {
@@ -122,7 +132,7 @@ fn apologise(shared: &Rc<Shared>, stream: &mut Stream) {
     let mut exchange = Exchange::begin(shared.local.ids.next(), shared.caller.peer, Instant::now());
     let response = pipeline::refuse_unread(&pipeline::panicked(), exchange.id);
     let site = shared.local.site();
-    if send::whole(shared, &site, response, stream, &mut exchange).is_ok() {
+    if send::whole(shared, &site, response, &mut stream.respond, &mut exchange).is_ok() {
         shared.local.record(&exchange);
     } else {
         stream.respond.send_reset(Reason::INTERNAL_ERROR);
