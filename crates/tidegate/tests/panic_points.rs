@@ -5,13 +5,17 @@
 #![cfg(feature = "failpoints")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should say where")]
 
+mod h2raw;
 mod panicking;
 mod strace;
 mod support;
+mod tls;
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use panicking::{Came, Cost, Stage, Traffic, asked, most, page};
+use h2raw::{Answer, H2};
+use panicking::{By, Came, Cost, Stage, Target, Traffic, asked, most, page};
 use strace::{assert_refused, named_threads, names};
 use support::client::End;
 use support::{Client, Server, Setup, eventually};
@@ -20,6 +24,8 @@ use tidegate::failpoint::POINTS;
 /// Where a request still gets an answer, or no request is concerned, and what has to be asked to come there.
 const STAGES: &[Stage] = &[
     Stage { point: "accept", every: 5, cost: Cost::Connection, ask: page },
+    Stage { point: "frames", every: 5, cost: Cost::Connection, ask: by_http2 },
+    Stage { point: "stream", every: 3, cost: Cost::Refusal, ask: by_http2 },
     Stage { point: "head", every: 5, cost: Cost::Refusal, ask: page },
     Stage { point: "judge", every: 5, cost: Cost::Refusal, ask: page },
     Stage { point: "handler", every: 5, cost: Cost::Refusal, ask: page },
@@ -33,56 +39,78 @@ const STAGES: &[Stage] = &[
     Stage { point: "store_link", every: 3, cost: Cost::Refusal, ask: upload },
     Stage { point: "store_folder", every: 2, cost: Cost::Refusal, ask: upload },
     Stage { point: "encode", every: 5, cost: Cost::Refusal, ask: page },
+    Stage { point: "answer", every: 3, cost: Cost::Connection, ask: by_http2 },
     Stage { point: "send", every: 3, cost: Cost::Connection, ask: middle },
     Stage { point: "piece", every: 3, cost: Cost::Connection, ask: large },
     Stage { point: "live", every: 2, cost: Cost::Connection, ask: follow },
     Stage { point: "record", every: 5, cost: Cost::Nothing, ask: page },
+    Stage { point: "payload", every: 7, cost: Cost::Connection, ask: by_http2 },
     Stage { point: "tick", every: 1, cost: Cost::Nothing, ask: page },
     Stage { point: "log", every: 2, cost: Cost::Nothing, ask: page },
+];
+
+/// The same over TLS. A handshake computes twice at least, and nobody knows of it who asks.
+const SECURED: &[Stage] = &[
+    Stage { point: "handshake", every: 9, cost: Cost::Connection, ask: page },
+    Stage { point: "certificate", every: 5, cost: Cost::Connection, ask: page },
+    Stage { point: "unseal", every: 5, cost: Cost::Connection, ask: page },
+    Stage { point: "seal", every: 5, cost: Cost::Connection, ask: page },
 ];
 
 /// Those that have a test of their own below.
 const APART: &[&str] = &["turn_away", "second", "control"];
 
-fn missing(server: &Server, number: usize) -> Came {
-    asked(server, &format!("GET /none-{number} HTTP/1.1\r\n"), b"", 404)
+fn missing(target: &Target, number: usize) -> Came {
+    asked(target, &format!("GET /none-{number} HTTP/1.1\r\n"), b"", 404)
 }
 
-fn upload(server: &Server, number: usize) -> Came {
+fn upload(target: &Target, number: usize) -> Came {
     let body = format!("\"{number} {}\"", "x".repeat(panicking::BODY));
     let length = body.len();
     let head =
         format!("POST /upload HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n");
-    asked(server, &head, body.as_bytes(), 201)
+    asked(target, &head, body.as_bytes(), 201)
 }
 
 /// A file that nobody asked for before, so that it is compressed.
-fn coded(server: &Server, number: usize) -> Came {
-    server.folder.write(&format!("root/{number}.html"), "the tide comes in ".repeat(200));
-    asked(server, &format!("GET /{number}.html HTTP/1.1\r\nAccept-Encoding: br\r\n"), b"", 200)
+fn coded(target: &Target, number: usize) -> Came {
+    target.server.folder.write(&format!("root/{number}.html"), "the tide comes in ".repeat(200));
+    asked(target, &format!("GET /{number}.html HTTP/1.1\r\nAccept-Encoding: br\r\n"), b"", 200)
 }
 
 /// Sent by reference to sealed memory or a file.
-fn middle(server: &Server, _: usize) -> Came {
-    asked(server, "GET /middle.bin HTTP/1.1\r\n", b"", 200)
+fn middle(target: &Target, _: usize) -> Came {
+    asked(target, "GET /middle.bin HTTP/1.1\r\n", b"", 200)
 }
 
 /// So large that it is copied piece by piece.
-fn large(server: &Server, _: usize) -> Came {
-    asked(server, "GET /large.bin HTTP/1.1\r\n", b"", 200)
+fn large(target: &Target, _: usize) -> Came {
+    asked(target, "GET /large.bin HTTP/1.1\r\n", b"", 200)
 }
 
 /// The stream of the dashboard, up to its first piece; or the word that there are enough viewers.
-fn follow(server: &Server, _: usize) -> Came {
-    let mut client = server.connect();
+fn follow(target: &Target, _: usize) -> Came {
+    let mut client = target.server.connect();
     client.send_request("GET /security-dashboard/events HTTP/1.1\r\n", b"");
     let heard = panicking::hears(&mut client, &["event: snapshot", "too_many_connections"]);
     if heard { Came::Whole } else { Came::Nothing }
 }
 
+/// Over a connection of HTTP/2 with this request alone.
+fn by_http2(target: &Target, _: usize) -> Came {
+    let mut client = H2::connect(&target.server);
+    let stream = client.ask("GET", "/page.html", &[]);
+    match client.answer(stream) {
+        Answer::Response(response) if response.status == 500 => Came::Refused,
+        Answer::Response(response) if response.body == b"served" => Came::Whole,
+        Answer::Response(other) => panic!("{other:?}"),
+        Answer::Reset(_) | Answer::Ended(_) => Came::Nothing,
+    }
+}
+
 #[test]
 fn row_j1_load_4_every_point_has_its_test() {
-    let tested = STAGES.iter().map(|stage| stage.point).chain(APART.iter().copied());
+    let tested = STAGES.iter().chain(SECURED).map(|stage| stage.point).chain(APART.iter().copied());
     let mut tested: Vec<_> = tested.collect();
     let mut points: Vec<_> = POINTS.iter().map(|(name, _)| *name).collect();
     tested.sort_unstable();
@@ -93,10 +121,12 @@ fn row_j1_load_4_every_point_has_its_test() {
 /// One server for each, four at a time.
 #[test]
 fn row_j1_load_4_a_panic_at_any_stage_costs_one_request_at_most() {
-    let next = std::sync::atomic::AtomicUsize::new(0);
+    let clear = STAGES.iter().map(|stage| (stage, By::Clear));
+    let stages = Mutex::new(clear.chain(SECURED.iter().map(|stage| (stage, By::Tls))));
+    let next = || stages.lock().unwrap_or_else(PoisonError::into_inner).next();
     let work = || {
-        while let Some(stage) = STAGES.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
-            Traffic::start(stage).run();
+        while let Some((stage, by)) = next() {
+            Traffic::start(stage, by).run();
         }
     };
     std::thread::scope(|scope| (0..4).map(|_| scope.spawn(work)).for_each(drop));

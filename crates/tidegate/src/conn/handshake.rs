@@ -26,6 +26,7 @@ use super::buffer::Buffer;
 use super::connection::{Connection, Fill};
 use super::deadline::{FIRST_BYTE, HANDSHAKE, LAST_CALL};
 use crate::http::{Code, Reject};
+use crate::isolate::{self, Panicked};
 use crate::limits::Permit;
 use crate::net::tls::Agreed;
 use crate::net::{Tls, Transport};
@@ -77,7 +78,11 @@ enum Ended {
 impl Connection {
     /// Lets the connection speak TLS from now on; whether it does. What else comes of it is told and counted.
     pub(super) async fn secure(&mut self, tls: &Tls) -> bool {
-        match self.shake_hands(tls).await {
+        let shaken = {
+            let mut shaking = pin!(self.shake_hands(tls));
+            poll_fn(|cx| isolate::poll(shaking.as_mut(), cx)).await
+        };
+        match shaken.unwrap_or_else(|Panicked| Err(failed("it panicked"))) {
             Ok(agreed) => {
                 self.local.recorder.handshake(Handshake::Ok);
                 self.agreed = Some(Rc::new(agreed));
@@ -108,6 +113,7 @@ impl Connection {
             self.wait(Some(&place), Transport::poll_hear).await?;
             let mut turn = pin!(local.handshakes.turn());
             let turn = self.wait(Some(&place), |_, cx| turn.as_mut().poll(cx).map(Ok)).await?;
+            crate::failpoint!("handshake");
             let agreed = self.io.advance_handshake().map_err(failed)?;
             turn.end().await;
             if let Some(agreed) = agreed {

@@ -9,13 +9,16 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use rustls::ClientConfig;
 use serde_json::Value;
 
 use super::strace::{named_threads, names};
 use super::support::client::End;
 use super::support::{Client, SOON, Server, Setup, eventually};
+use super::tls::{self, Connected, Trust};
 
 /// Bytes of an upload, about: more than fit into one read together with its head.
 pub const BODY: usize = 20_000;
@@ -31,7 +34,21 @@ pub struct Stage {
     /// It panics each time that it is passed so often.
     pub every: usize,
     pub cost: Cost,
-    pub ask: fn(&Server, usize) -> Came,
+    pub ask: fn(&Target, usize) -> Came,
+}
+
+/// How the server is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    Clear,
+    Tls,
+}
+
+/// A server, and how it is spoken to.
+pub struct Target {
+    pub server: Server,
+    /// Whom a client believes, where that is by TLS.
+    trust: Option<Arc<ClientConfig>>,
 }
 
 /// What its panic may cost.
@@ -61,7 +78,7 @@ pub enum Came {
 /// A server under traffic.
 pub struct Traffic {
     stage: &'static Stage,
-    server: Server,
+    target: Target,
     beside: Vec<Client>,
     asked: AtomicUsize,
     stored: AtomicUsize,
@@ -70,23 +87,24 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    pub fn start(stage: &'static Stage) -> Self {
+    pub fn start(stage: &'static Stage, by: By) -> Self {
         let armed = format!("{}={}x{}", stage.point, stage.every, most());
         let args = ["--threads", "4", "--workers", "2", "--body-memory", "128KiB", "--max-body", "24KiB"];
         let setup = Setup::new().env("FAILPOINTS", &armed).args(&args).args(&["--keep-alive", "600s"]);
         let setup = setup.file("page.html", "served").file("middle.bin", vec![1; 1_500_000]);
-        let server = setup.file("large.bin", vec![2; 10_000_000]).start();
-        let mut beside: Vec<_> = (0..3).map(|_| server.connect()).collect();
+        let setup = setup.file("large.bin", vec![2; 10_000_000]);
+        let target = Target::start(setup, by);
+        let mut beside: Vec<_> = (0..3).map(|_| target.connect().expect("a connection")).collect();
         for client in &mut beside {
             assert_eq!(client.get("/healthz").status, 200);
         }
         let zero = AtomicUsize::default;
-        Self { stage, server, beside, asked: zero(), stored: zero(), refused: zero(), lost: zero() }
+        Self { stage, target, beside, asked: zero(), stored: zero(), refused: zero(), lost: zero() }
     }
 
     /// Asks until the point has panicked as often as it should; then judges.
     pub fn run(mut self) {
-        let (threads, before) = (self.threads(), self.server.descriptors());
+        let (threads, before) = (self.threads(), self.target.server.descriptors());
         let (traffic, ask) = (&self, self.stage.ask);
         std::thread::scope(|scope| {
             for ask in [ask, ask, health, health] {
@@ -108,16 +126,16 @@ impl Traffic {
         self.beside.clear();
         self.assert_nothing_leaked();
         assert_eq!(self.threads(), threads, "{point}");
-        eventually("no descriptor is left", || self.server.descriptors() <= before + 6);
-        let kept = names(&self.server.uploads()).len();
+        eventually("no descriptor is left", || self.target.server.descriptors() <= before + 6);
+        let kept = names(&self.target.server.uploads()).len();
         assert_eq!(kept, self.stored.load(Relaxed), "{point}: as many files as were acknowledged");
     }
 
-    fn ask_until_done(&self, ask: fn(&Server, usize) -> Came) {
+    fn ask_until_done(&self, ask: fn(&Target, usize) -> Came) {
         while self.panics() < most() {
             let number = self.asked.fetch_add(1, Relaxed);
             assert!(number < 100 * most(), "{} is not met", self.stage.point);
-            self.note(ask(&self.server, number));
+            self.note(ask(&self.target, number));
         }
     }
 
@@ -138,7 +156,7 @@ impl Traffic {
     /// The metrics, as soon as a request for them meets no panic.
     fn metrics(&self) -> Value {
         loop {
-            let (came, body) = exchange(&self.server, "GET /metrics?format=json HTTP/1.1\r\n", b"", 200);
+            let (came, body) = exchange(&self.target, "GET /metrics?format=json HTTP/1.1\r\n", b"", 200);
             if came == Came::Whole {
                 return serde_json::from_slice(&body).unwrap();
             }
@@ -165,28 +183,47 @@ impl Traffic {
     }
 
     fn threads(&self) -> Vec<String> {
-        let mut threads: Vec<_> = named_threads(&self.server).into_iter().map(|(_, name)| name).collect();
+        let mut threads: Vec<_> =
+            named_threads(&self.target.server).into_iter().map(|(_, name)| name).collect();
         threads.sort();
         threads
     }
 }
 
-/// What needs neither thread nor file: it shares a look at a name with nobody.
-fn health(server: &Server, _: usize) -> Came {
-    asked(server, "GET /healthz HTTP/1.1\r\n", b"", 200)
+impl Target {
+    fn start(setup: Setup, by: By) -> Self {
+        match by {
+            By::Clear => Self { server: setup.start(), trust: None },
+            By::Tls => {
+                let server = setup.args(&["--tls-self-signed"]).start();
+                Self { server, trust: Some(Trust::blind().config()) }
+            }
+        }
+    }
+
+    /// A new connection; `None` where its handshake is cut.
+    pub fn connect(&self) -> Option<Client> {
+        let Some(trust) = &self.trust else { return Some(self.server.connect()) };
+        tls::connect(self.server.addr, trust, "127.0.0.1").ok().map(Connected::client)
+    }
 }
 
-pub fn page(server: &Server, _: usize) -> Came {
-    asked(server, "GET /page.html HTTP/1.1\r\n", b"", 200)
+/// What needs neither thread nor file: it shares a look at a name with nobody.
+fn health(target: &Target, _: usize) -> Came {
+    asked(target, "GET /healthz HTTP/1.1\r\n", b"", 200)
+}
+
+pub fn page(target: &Target, _: usize) -> Came {
+    asked(target, "GET /page.html HTTP/1.1\r\n", b"", 200)
 }
 
 /// One request on a connection of its own, whose whole answer is of this status.
-pub fn asked(server: &Server, head: &str, body: &[u8], status: u16) -> Came {
-    exchange(server, head, body, status).0
+pub fn asked(target: &Target, head: &str, body: &[u8], status: u16) -> Came {
+    exchange(target, head, body, status).0
 }
 
-fn exchange(server: &Server, head: &str, body: &[u8], status: u16) -> (Came, Vec<u8>) {
-    let mut client = server.connect();
+fn exchange(target: &Target, head: &str, body: &[u8], status: u16) -> (Came, Vec<u8>) {
+    let Some(mut client) = target.connect() else { return (Came::Nothing, Vec::new()) };
     client.send_request(&format!("{head}Connection: close\r\n"), body);
     let (bytes, end) = client.rest(SOON);
     assert_ne!(end, End::Open, "{head}: no end");

@@ -173,6 +173,11 @@ pub fn connect(addr: SocketAddr, config: &Arc<ClientConfig>, name: &str) -> io::
 }
 
 impl Connected {
+    /// The server as it was asked for, with its port.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     pub fn version(&self) -> ProtocolVersion {
         self.stream.conn.protocol_version().unwrap()
     }

@@ -65,7 +65,7 @@ pub async fn serve(entry: Entry) {
     match end {
         Ok(End::Politely) => driver.linger().await,
         Ok(End::AtOnce) => driver.pipe.borrow_mut().io.say_goodbye(),
-        Err(isolate::Panicked) => {}
+        Err(isolate::Panicked) => driver.shared.give_up(),
     }
 }
 

@@ -57,6 +57,7 @@ impl Buf for Payload {
     }
 
     fn chunk(&self) -> &[u8] {
+        crate::failpoint!("payload");
         let bytes = match &self.bytes {
             Bytes::Static(text) => text.as_bytes(),
             Bytes::Shared(bytes) => bytes,

@@ -84,6 +84,7 @@ pub(super) fn whole(
     if ends {
         return Ok(());
     }
+    crate::failpoint!("answer");
     let (bytes, part) = match response.body {
         Body::Static(text) => (Bytes::Static(text), 0..length),
         Body::Shared(bytes, part) => (Bytes::Shared(bytes), part),

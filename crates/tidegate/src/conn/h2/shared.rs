@@ -4,6 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
 use crate::conn::deadline::Slot;
 use crate::conn::local::Local;
 use crate::net::tls::Agreed;
@@ -28,6 +31,10 @@ pub(super) struct Shared {
     driver: RefCell<Option<Waker>>,
     /// Who waits for `owed` to fall.
     waiting: RefCell<Vec<Waker>>,
+    /// The driver has panicked.
+    over: Cell<bool>,
+    /// Tells those who wait for something else.
+    ending: Notify,
 }
 
 impl Shared {
@@ -41,6 +48,8 @@ impl Shared {
             moved: Cell::new(0),
             driver: RefCell::default(),
             waiting: RefCell::default(),
+            over: Cell::new(false),
+            ending: Notify::new(),
         }
     }
 
@@ -65,6 +74,22 @@ impl Shared {
         if !driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             *driver = Some(cx.waker().clone());
         }
+    }
+
+    /// Ends every request, for the driver has panicked: where that was under the lock of the `h2` crate, it wakes nobody.
+    pub(super) fn give_up(&self) {
+        self.over.set(true);
+        self.ending.notify_waiters();
+    }
+
+    /// Whether all is over.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.get()
+    }
+
+    /// Waits until all is over.
+    pub(super) fn over(&self) -> Notified<'_> {
+        self.ending.notified()
     }
 
     /// Counts a request until what is returned is dropped.

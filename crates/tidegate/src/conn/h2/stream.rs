@@ -3,6 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Instant;
 
 use h2::server::SendResponse;
@@ -39,15 +40,39 @@ pub(super) async fn serve(
     let _under_way = shared.begin();
     let (parts, body) = request.into_parts();
     let mut stream = Stream { body, respond, answered: false };
-    let head = Head::of(&parts, stream.body.is_end_stream());
+    let head = isolate::run(|| {
+        crate::failpoint!("stream");
+        Head::of(&parts, stream.body.is_end_stream())
+    });
     drop(parts);
-    let answered = {
-        let mut answering = pin!(answer(&shared, &head, &mut stream));
-        poll_fn(|cx| isolate::poll(answering.as_mut(), cx)).await
+    let answered = match &head {
+        Ok(head) => answer_behind_walls(&shared, head, &mut stream).await,
+        Err(Panicked) => Err(Panicked),
     };
-    if let Err(Panicked) = answered {
-        apologise(&shared, &mut stream);
+    if answered.is_err() {
+        // A stream that is dropped without an answer is reset.
+        let _ = isolate::run(|| apologise(&shared, &mut stream));
     }
+    let _ = isolate::run(|| drop(stream));
+}
+
+/// Answers, as long as there is a driver.
+///
+/// One that panicked under the lock of the `h2` crate leaves handles that panic when they are dropped; a second one dropped
+/// meanwhile would end the process. So each has a wall of its own: what sends here, the stream itself behind it.
+async fn answer_behind_walls(shared: &Rc<Shared>, head: &Head, stream: &mut Stream) -> Result<(), Panicked> {
+    let mut answering = pin!(Some(answer(shared, head, stream)));
+    let mut over = pin!(shared.over());
+    let answered = poll_fn(|cx| match answering.as_mut().as_pin_mut() {
+        Some(answering) if !shared.is_over() => match isolate::poll(answering, cx) {
+            Poll::Pending => over.as_mut().poll(cx).map(Ok),
+            answered => answered,
+        },
+        _ => Poll::Ready(Ok(())),
+    });
+    let answered = answered.await;
+    let _ = isolate::run(|| answering.set(None));
+    answered
 }
 
 async fn answer(shared: &Rc<Shared>, head: &Head, stream: &mut Stream) {

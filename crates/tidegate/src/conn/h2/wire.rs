@@ -139,6 +139,7 @@ impl Pipe {
                 self.local.buffers.give_back(&mut self.first);
             }
         }
+        crate::failpoint!("frames");
         self.patience.receive(into.filled(), self.local.clock.now());
         // What condemns it is not worth another look.
         if self.verdict().is_some() {

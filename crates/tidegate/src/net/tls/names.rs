@@ -24,6 +24,7 @@ pub(super) struct Noting<R>(pub(super) R);
 impl<R: ResolvesServerCert> ResolvesServerCert for Noting<R> {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         ASKED.set(hello.server_name().map(Into::into));
+        crate::failpoint!("certificate");
         self.0.resolve(hello)
     }
 }

@@ -30,7 +30,10 @@ impl Then<'_> {
     pub(super) fn be_done(self, traffic: &mut Traffic<'_>, out: &mut Lent) -> Result<(), Broken> {
         match self {
             Self::Nothing => Ok(()),
-            Self::Seal(first, second) => seal_two(traffic, first, second, out),
+            Self::Seal(first, second) => {
+                crate::failpoint!("seal");
+                seal_two(traffic, first, second, out)
+            }
             Self::SayGoodbye => put(out, OVERHEAD, |into| traffic.queue_close_notify(into)),
         }
     }

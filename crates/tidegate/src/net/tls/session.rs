@@ -168,6 +168,8 @@ impl Session {
     /// # Errors
     /// Why there will be no session; an alert stands in `out`.
     pub(in crate::net) fn advance(&mut self) -> Result<Option<Agreed>, Broken> {
+        // One that panicked may have left a name, which is not this one's.
+        let _ = names::take();
         self.run(&mut [], Then::Nothing)?;
         if self.tls.is_handshaking() {
             return Ok(None);
@@ -250,15 +252,18 @@ impl Session {
 
     /// Lets rustls go through what was received, and then does what is wanted; tells how many bytes are in `into`.
     fn run(&mut self, into: &mut [u8], then: Then<'_>) -> Result<usize, Broken> {
-        if self.end == End::Broken {
+        // Until this is done, so that after a panic nothing more is opened or sealed.
+        let mut end = std::mem::replace(&mut self.end, End::Broken);
+        if end == End::Broken {
             return Err(Broken::Before);
         }
-        let Self { tls, unread, plain, out, end, .. } = self;
+        let Self { tls, unread, plain, out, .. } = self;
         let (mut then, mut filled) = (Some(then), 0);
         let result = loop {
             let UnbufferedStatus { discard, state } = tls.process_tls_records(unread.filled_mut());
             let flow = match state {
                 Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                    crate::failpoint!("unseal");
                     while let Some(Ok(record)) = traffic.next_record() {
                         filled += keep(record.payload, into.get_mut(filled..).unwrap_or_default(), plain);
                     }
@@ -273,7 +278,7 @@ impl Session {
                     Continue(())
                 }
                 Ok(ConnectionState::PeerClosed) => {
-                    *end = End::Closed;
+                    end = End::Closed;
                     Continue(())
                 }
                 Ok(ConnectionState::WriteTraffic(mut traffic)) => {
@@ -288,6 +293,7 @@ impl Session {
                 break result;
             }
         };
+        self.end = end;
         let missed = matches!(then, Some(Then::Seal(..)));
         self.settle(if missed { result.and(Err(Broken::Closed)) } else { result })?;
         Ok(filled)
