@@ -16,9 +16,6 @@ use crate::http::validators::Identity;
 use crate::net::sys;
 use crate::pool::Pool;
 
-/// How far apart those bytes are: the least that any kernel reads ahead.
-const PROBE: usize = 64 * 1024;
-
 /// Only a disk knows: ask it from a pool thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WouldBlock;
@@ -181,9 +178,7 @@ impl Sealed {
         SEALED.fetch_add(bytes.len(), Relaxed);
         Ok(Self { fd, length: bytes.len(), mapping: OnceLock::new() })
     }
-}
 
-impl Sealed {
     /// How many bytes there are.
     pub fn len(&self) -> usize {
         self.length
@@ -219,6 +214,9 @@ impl AsFd for Sealed {
         self.fd.as_fd()
     }
 }
+
+/// How far apart the bytes are that [`is_in_memory`] reads: the least that any kernel reads ahead.
+const PROBE: usize = 64 * 1024;
 
 /// Whether all of `part` is in memory: every page is in the cache, and some bytes show that pages are not only on their
 /// way there. Before Linux 6.5, which does not count pages, those bytes stand for all.

@@ -70,6 +70,9 @@ pub fn remark(
     for note in &settings.notes {
         log::warn!("{note}");
     }
+    for exposed in tls.map_or_else(Vec::new, Tls::exposed_keys) {
+        log::warn!("{exposed}");
+    }
     tell_expiry(tls);
     let asked = settings.limits.max_connections;
     if asked.is_some_and(|asked| asked > cap) {
@@ -207,21 +210,11 @@ fn url(addr: &ListenAddr, tls: Option<&Tls>) -> String {
 
 /// For which names it stands and until when; of one that nobody signed also how to know it again.
 fn shown_certificate(certificate: &Certificate) -> String {
-    let names = shown_names(&certificate.names);
+    let names = certificate.shown_names();
     if certificate.file.is_some() {
         return format!("{names}; until {}", httpdate::fmt_http_date(certificate.not_after));
     }
     format!("{names}; self-signed, for development\n            SHA-256 {}", certificate.fingerprint)
-}
-
-/// The first names: a certificate may have a hundred.
-fn shown_names(names: &[String]) -> String {
-    const MOST: usize = 8;
-    match names.split_at_checked(MOST) {
-        _ if names.is_empty() => "no name".to_owned(),
-        Some((first, more)) if !more.is_empty() => format!("{} and {} more", first.join(", "), more.len()),
-        _ => names.join(", "),
-    }
 }
 
 fn shown(path: &Path) -> String {

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use tidegate::config::{self, Command, Environment, Exit, Invocation};
-use tidegate::server::{Server, check_certificates, check_places};
+use tidegate::server::{self, Checked, Server};
 
 fn main() -> ExitCode {
     match config::parse(std::env::args_os()).and_then(run) {
@@ -35,24 +35,17 @@ fn run(command: Command) -> Result<ExitCode, Exit> {
     }
 }
 
-/// What is wrong with a place is a warning, for it may be there where the server runs; a certificate is part of the
-/// configuration, and a reload would be refused.
 fn check(invocation: &Invocation) -> Result<ExitCode, Exit> {
     let settings = invocation.resolve(&Environment::current())?;
-    let places = check_places(&settings).err().map(|error| error.to_string());
-    let certificates = check_certificates(&settings);
-    let ending = certificates.iter().flatten();
-    for warning in settings.notes.iter().chain(&places).chain(ending) {
+    let Checked { warnings, refusal } = server::check(invocation, &settings);
+    for warning in settings.notes.iter().chain(&warnings) {
         tidegate::complain(&format!("warning: {warning}"));
     }
     let printed = written(io::stdout().write_all(settings.to_toml().as_bytes()));
-    Ok(certificates.map_or_else(
-        |error| {
-            tidegate::complain(&format!("tidegate: {error}"));
-            ExitCode::FAILURE
-        },
-        |_| printed,
-    ))
+    Ok(refusal.map_or(printed, |error| {
+        tidegate::complain(&format!("tidegate: {error}"));
+        ExitCode::FAILURE
+    }))
 }
 
 fn serve(invocation: Invocation) -> Result<ExitCode, Exit> {

@@ -86,7 +86,7 @@ fn judge<'b>(
     let Some(method) = request.known_method() else { return Err(unknown_method(request)) }; // (4)
     let path = judge_target(request, method)?; // (5)
     if arrival.caller.purpose == Purpose::Redirect {
-        return Ok(Reply::Now(redirect::over_tls(request, site.https_port)));
+        return Ok(Reply::Now(redirect::over_tls(request, arrival.caller.here, site.https_port)));
     }
     let Some(path) = path else { return Ok(options(ALLOW_ALL)) };
     let route = Route::of(path.as_str());
@@ -157,7 +157,10 @@ fn respond<'b>(
         Route::Upload | Route::Uploaded(_) | Route::File if arrival.caller.purpose == Purpose::Operators => {
             Err(Reject::not_found())
         }
-        Route::Upload => site.uploads.begin(request, client, &site.pool),
+        Route::Upload => {
+            let counted = (!site.guard.identity.exempts(client)).then_some(client.key);
+            site.uploads.begin(request, counted, &site.pool)
+        }
         Route::Health => Ok(Reply::Now(Ok(health::alive()))),
         Route::Ready => {
             Ok(Reply::Now(health::ready(&site.draining, site.uploads.store.as_deref(), &site.pool)))

@@ -297,9 +297,7 @@ impl Inside {
             Err(refused) => Connection::new(io, caller, None, &self.local).turn_away_silently(refused),
         }
     }
-}
 
-impl Inside {
     /// What is spoken here before HTTP: TLS on every TCP listener, if there are certificates, but for the one that only
     /// leads there.
     fn tls(&self, site: &Site, here: Here) -> Option<Arc<Tls>> {

@@ -171,6 +171,23 @@ fn row_j7_run_5_reload_by_command_needs_a_server_that_answers() {
     assert!(nowhere.code != Some(0) && nowhere.err.contains("--control"), "{nowhere:?}");
 }
 
+/// A broken file that also says where the server is found: nobody can be asked, and that is no refusal of a server.
+#[test]
+fn run_5_reload_by_a_broken_file_asked_nobody_and_says_what_to_do() {
+    let server = start();
+    let broken = format!("{}[server]\ncontrol = 'control.sock'\nno_such_key = 1\n", good(0));
+    replace(&server, &broken);
+    let outcome = process::run(&server.folder.0, &["reload", "-c", "t.toml"], &[]);
+    assert_eq!((outcome.code, outcome.out.as_str()), (Some(2), ""), "{outcome:?}");
+    for said in ["t.toml:", "no_such_key", "The server was not asked, and goes on", "--control PATH"] {
+        assert!(outcome.err.contains(said), "{said}: {outcome:?}");
+    }
+    // What it advises: the server says itself what it refuses.
+    let asked = reload(&server.folder.0);
+    assert!(asked.code == Some(1) && asked.err.contains("the old one goes on"), "{asked:?}");
+    assert!(asked.err.contains("no_such_key"), "{asked:?}");
+}
+
 /// The control socket is found by the file and by the environment too.
 #[test]
 fn row_j7_run_5_reload_by_command_finds_the_socket_as_the_server_does() {

@@ -11,9 +11,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use process::{Bare, Outcome, is_root, outcome, run};
+use process::{Bare, Outcome, is_free, is_root, outcome, run};
 use strace::{assert_refused, stored_name};
-use support::{BINARY, Client, Folder, eventually};
+use support::{BINARY, Client, Folder, eventually, settle};
 
 /// Number of `nobody` and its group, as Debian and most others have them.
 fn nobody() -> (u32, u32) {
@@ -111,7 +111,7 @@ fn sec_7_the_other_user_serves_stores_reloads_and_rotates() {
 
 /// A free port of these.
 fn low_port(mut ports: std::ops::Range<u16>) -> u16 {
-    ports.find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
+    ports.find(|port| is_free(([127, 0, 0, 1], *port).into())).unwrap()
 }
 
 #[test]
@@ -162,6 +162,61 @@ fn run_2_check_warns_of_a_user_that_is_unknown() {
     assert!(out.contains("\nuser = \"no-such-user\"\nsandbox = true\n"), "{out}");
 }
 
+/// `check` asks the kernel what that user may, as a start does, and not what root may.
+#[test]
+fn run_4_check_with_a_user_judges_files_as_that_user_and_not_as_root() {
+    if !is_root("run_4_check_with_a_user_judges_files_as_that_user_and_not_as_root") {
+        return;
+    }
+    let folder = laid_out();
+    folder.write("t.toml", "");
+    folder.write("token", "0123456789abcdef0123456789abcdef");
+    std::fs::create_dir_all(folder.0.join("roots")).unwrap();
+    let args = ["-r", "root", "-c", "t.toml", "--admin-token-file", "token", "--log-file", "roots/log"];
+    let check = |user: &[&str]| run(&folder.0, &[&["check"], &args[..], user].concat(), &[]);
+    let as_nobody = || check(&["--user", "nobody"]).err;
+    let cannot_log = "warning: nobody may not write in roots: Permission denied (os error 13)\n";
+    assert_eq!(as_nobody(), cannot_log, "the rest is open to all");
+    for name in ["t.toml", "token", "root/uploads", "root"] {
+        let path = folder.0.join(name);
+        let open = path.metadata().unwrap().permissions();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o500)).unwrap();
+        chown(&path, Some(0), Some(0)).unwrap();
+        let said = as_nobody();
+        let expected = match name {
+            "t.toml" | "token" => {
+                format!("reloads will be refused: nobody may not read {name}: Permission denied")
+            }
+            "root" => "root root: Permission denied".to_owned(),
+            _ => format!("nobody may not write in {name}: Permission denied"),
+        };
+        assert!(said.contains(&expected), "{name}: {said}");
+        assert_eq!(check(&[]).err, "", "root may all that");
+        std::fs::set_permissions(&path, open).unwrap();
+    }
+}
+
+#[test]
+fn run_4_check_by_who_cannot_become_the_user_says_for_whom_it_judged() {
+    if !is_root("run_4_check_by_who_cannot_become_the_user_says_for_whom_it_judged") {
+        return;
+    }
+    let folder = laid_out();
+    let program = program_for_all(&folder);
+    let (uid, gid) = nobody();
+    let check = |user: &str| {
+        let mut command = Command::new("setpriv");
+        command.args([format!("--reuid={uid}"), format!("--regid={gid}"), "--clear-groups".into()]);
+        command.arg(&program).args(["check", "-r", "root", "--user", user]).current_dir(&folder.0);
+        outcome(&mut command)
+    };
+    let other = check("daemon");
+    let said =
+        "warning: files were judged as the user who runs this check; only root can look at them as daemon\n";
+    assert_eq!((other.code, other.err.as_str()), (Some(0), said));
+    assert_eq!((check("nobody").code, check("nobody").err.as_str()), (Some(0), ""));
+}
+
 /// Where nobody made a folder for uploads and none is asked for, files are served alone (UP-3).
 #[test]
 fn up_3_a_user_who_cannot_make_the_uploads_folder_serves_files() {
@@ -173,7 +228,9 @@ fn up_3_a_user_who_cannot_make_the_uploads_folder_serves_files() {
     let (server, addr) = as_nobody(folder, &[]);
     assert_eq!(ask(addr, "GET /a.html HTTP/1.1\r\n", b"").text(), "hello");
     assert_refused(&upload(addr), 503, "uploads_unavailable");
-    assert!(log(&server).contains("uploads are refused: root/uploads: Permission denied"));
+    eventually("it says so", || {
+        log(&server).contains("uploads are refused: root/uploads: Permission denied")
+    });
 }
 
 #[test]
@@ -195,6 +252,7 @@ fn sec_7_a_configuration_that_the_other_user_cannot_read_is_a_warning() {
 fn program_for_all(folder: &Folder) -> PathBuf {
     let program = folder.0.join("tidegate");
     std::fs::copy(BINARY, &program).unwrap();
+    settle();
     program
 }
 

@@ -112,6 +112,22 @@ fn tls_1_h1_10_what_is_wrong_with_a_request_is_said_before_it_is_sent_on() {
     }
 }
 
+/// In a container 80 and 443 lead to ports that nobody outside knows.
+#[test]
+fn tls_1_behind_a_mapping_of_ports_the_way_leads_to_443_and_else_to_our_own() {
+    let (server, addr) = server(&["--allow-host", "files.example"]);
+    let (own, https) = (addr.port(), server.addr.port());
+    for (host, to) in [
+        ("files.example".to_owned(), "https://files.example/x?y".to_owned()),
+        ("files.example:80".to_owned(), "https://files.example/x?y".to_owned()),
+        (format!("files.example:{own}"), format!("https://files.example:{https}/x?y")),
+        ("files.example:81".to_owned(), format!("https://files.example:{https}/x?y")),
+    ] {
+        let answer = ask(addr, "GET /x?y HTTP/1.1", &format!("Host: {host}\r\n"));
+        assert_eq!((answer.status, answer.field("location")), (308, Some(&*to)), "{host}");
+    }
+}
+
 /// Nothing is served in the clear: not what is for operators, and not how well the server is.
 #[test]
 fn tls_1_sec_6_nothing_but_the_way_is_told_in_the_clear() {

@@ -132,7 +132,7 @@ fn break_it(server: &Server, authority: &Authority, round: usize) -> &'static st
                 params.not_after = date_time_ymd(2002, 1, 1);
             });
             expired.replace(folder, "a");
-            "a.pem: the certificate of CN=localhost expired on Tue, 01 Jan 2002"
+            "a.pem: the certificate for localhost expired on Tue, 01 Jan 2002"
         }
         4 => {
             folder.write("t.toml", settings(round).replace("key = ['a.key']", ""));
@@ -211,7 +211,7 @@ fn row_g4_tls_1_tickets_live_as_long_as_the_certificates_do() {
         reloaded(&server).unwrap();
         // A worker that has not heard of it yet still resumes; then each session begins anew, and is good again.
         eventually("the old tickets are good for nothing", || !resumes());
-        assert!((0..8).filter(|_| !resumes()).count() <= 1);
+        eventually("the new ones are good", || (0..8).all(|_| resumes()));
     }
 }
 
@@ -303,7 +303,7 @@ fn renewed_behind_links(more: &[&str]) {
 #[test]
 fn row_g6_tls_1_a_certificate_that_ends_while_it_is_served_stops_nobody() {
     let authority = Authority::new();
-    let end = SystemTime::now() + Duration::from_secs(3);
+    let end = SystemTime::now() + Duration::from_secs(6);
     let short =
         authority.leaf_with(&[NAME], &KeyPair::generate().unwrap(), |params| params.not_after = end.into());
     let mut server = start(&short, &[]);
@@ -314,7 +314,7 @@ fn row_g6_tls_1_a_certificate_that_ends_while_it_is_served_stops_nobody() {
     assert!(connect(server.addr, &believing, NAME).is_err(), "the control: it has");
     assert_eq!(connect(server.addr, &blind, NAME).unwrap().client().get("/").text(), "here");
     let said = reloaded(&server).unwrap_err();
-    assert!(said.contains("a.pem: the certificate of CN=localhost expired on "), "{said}");
+    assert!(said.contains("a.pem: the certificate for localhost expired on "), "{said}");
     assert_eq!(shown(&server, &blind), short.der, "the old one goes on");
 }
 

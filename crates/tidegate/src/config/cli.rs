@@ -85,11 +85,14 @@ impl Invocation {
     /// a broken one must not keep `tidegate reload` from being told so by the server.
     ///
     /// # Errors
-    /// As [`Invocation::resolve`].
-    pub fn control_path(&self, environment: &Environment) -> Result<Option<PathBuf>, ConfigError> {
+    /// As [`Invocation::resolve`], with the way round it: nobody was asked anything yet.
+    pub fn control_path(&self, environment: &Environment) -> Result<Option<PathBuf>, Exit> {
         match self.path(&CONTROL, environment) {
             Some(path) => Ok(Some(path)),
-            None => Ok(self.resolve(environment)?.server.control),
+            None => match self.resolve(environment) {
+                Ok(settings) => Ok(settings.server.control),
+                Err(error) => Err(Exit { code: 2, text: format!("error: {error}\n{NOT_ASKED}") }),
+            },
         }
     }
 
@@ -113,6 +116,12 @@ impl Invocation {
         given.values.first().map(|value| PathBuf::from(&value.text))
     }
 }
+
+/// What a command says that looked for its server in a configuration that is wrong.
+const NOT_ASKED: &str = "\
+The server was not asked, and goes on as it was: its control socket would be found in this configuration.
+Mend it, or name the socket with --control PATH.
+";
 
 /// Why the process ends before it starts: a text for the user and the exit code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -228,7 +237,7 @@ pub(super) fn command() -> clap::Command {
         .subcommand(server(sub("check", "Validate the configuration and print what it comes to, as TOML")))
         .subcommand(
             sub("demo", "Walk through every feature over real sockets and show each exchange")
-                .arg(Arg::new("URL").help("A running server; by default one is started for the tour")),
+                .arg(Arg::new("URL").help("A running server, as http://HOST:PORT; by default one is started for the tour")),
         )
         .subcommand(with_flags(sub("healthcheck", "Ask the configured server whether it is alive"), address))
         .subcommand(bans_command())

@@ -73,11 +73,10 @@ impl<'a> Document<'a> {
         Ok(given)
     }
 
-    /// The values of one key; more than one only in a list.
+    /// The values of one key; more than one only in a list, which may be a text where it is a list of one.
     fn values(&self, flag: &Flag, value: &Spanned<DeValue<'a>>) -> Result<Vec<Value>, ConfigError> {
         match (flag.shape, value.get_ref()) {
             (Shape::List, DeValue::Array(items)) => items.iter().map(|item| self.text(flag, item)).collect(),
-            (Shape::List, _) => Err(self.wrong_type(flag, value)),
             _ => Ok(vec![self.text(flag, value)?]),
         }
     }
@@ -214,8 +213,8 @@ mod tests {
                                             expected a number or text in quotes",
             ),
             (
-                "[server]\nlisten = \"a\"",
-                "t.toml:2:10: server.listen: wrong type, string; \
+                "[server]\nlisten = 5",
+                "t.toml:2:10: server.listen: wrong type, integer; \
                                           expected a list of texts, like [\"a\", \"b\"]",
             ),
             (

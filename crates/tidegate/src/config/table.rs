@@ -166,7 +166,7 @@ table! {
         default: Some("10s"), key: "limits.header_timeout",
         help: "Time for a whole request head to arrive, 1ms to 24h" }
     MAX_HEADER { name: "max-header", value: "SIZE", default: Some("8KiB"), key: "limits.max_header",
-        help: "Largest request head, 512B to 1MiB; beyond it 431" }
+        help: "Largest request head, 512B to 1MiB; beyond it 431 (HTTP/2: 128KiB at most)" }
     MAX_FIELDS { name: "max-fields", value: "N", shape: Shape::Number,
         default: Some("100"), key: "limits.max_fields",
         help: "Most fields in a request head, 1 to 256; beyond it 431" }
@@ -176,7 +176,7 @@ table! {
     MAX_BODY { name: "max-body", value: "SIZE", default: Some("1MiB"), key: "limits.max_body",
         help: "Largest request body, 1B to 1024GiB; beyond it 413" }
     BODY_MEMORY { name: "body-memory", value: "SIZE", default: Some("256MiB"), key: "limits.body_memory",
-        help: "Memory for all bodies in progress, 1B to 1024GiB; beyond it 503" }
+        help: "Memory for all bodies in progress, 1B to 1024GiB, a quarter for one client; beyond it 503" }
 
     ROOT { name: "root", short: Some('r'), value: "DIR", shape: Shape::Text, default: Some("resources"),
         key: "files.root", reload: Reload::Fixed, help: "Folder to serve" }

@@ -1,6 +1,7 @@
 //! Read buffers that are lent, not owned: an idle connection holds none.
 
 use std::cell::RefCell;
+use std::task::Poll;
 
 /// Smallest size of a buffer: room for a head of the default limit and some pipelined ones behind it.
 const SIZE: usize = 16 * 1024;
@@ -76,13 +77,13 @@ impl Buffers {
         &self,
         buffer: &mut Buffer,
         room: usize,
-        read: impl FnOnce(&mut [u8]) -> std::task::Poll<Result<usize, E>>,
-    ) -> std::task::Poll<Result<usize, E>> {
+        read: impl FnOnce(&mut [u8]) -> Poll<Result<usize, E>>,
+    ) -> Poll<Result<usize, E>> {
         if buffer.bytes.is_empty() {
             buffer.bytes = self.take(room);
         }
         let received = read(buffer.spare());
-        if let std::task::Poll::Ready(Ok(count)) = received {
+        if let Poll::Ready(Ok(count)) = received {
             buffer.end += count;
         }
         if buffer.is_empty() {
@@ -138,7 +139,6 @@ impl Buffers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::task::Poll;
 
     #[test]
     fn load_1_a_buffer_that_receives_nothing_holds_nothing() {

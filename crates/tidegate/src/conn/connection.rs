@@ -124,16 +124,16 @@ impl Connection {
                 Protocol::Http1 => self.serve_http1().await,
                 Protocol::Http2 => Some(Buffer::default()),
             };
-            if let Some(first) = first {
-                Box::pin(h2::serve(self.into_http2(first))).await;
+            if let Some(entry) = first.and_then(|first| self.into_http2(first)) {
+                Box::pin(h2::serve(entry)).await;
             }
         }
     }
 
-    /// The same connection for the HTTP/2 driver, with what was received of it.
-    fn into_http2(self, first: Buffer) -> h2::Entry {
+    /// The same connection for the HTTP/2 driver, with what was received of it; one without a seat never gets so far.
+    fn into_http2(self, first: Buffer) -> Option<h2::Entry> {
         let Self { io, local, slot, permit, caller, agreed, .. } = self;
-        h2::Entry { io, first, caller, agreed, permit, slot, local }
+        Some(h2::Entry { io, first, caller, agreed, permit: permit?, slot, local })
     }
 
     /// Waits for bytes from the peer.

@@ -7,8 +7,8 @@
 //! ```
 //! A connection that has sent nothing costs what an idle one in the clear costs. To answer a hello takes a signature and
 //! a key exchange, some tenths of a millisecond: who has one to be answered waits for a turn, in order of arrival, and a
-//! worker has one turn in each turn of its event loop. So a flood of handshakes waits for itself and lets those pass who
-//! have theirs behind them.
+//! worker has one turn in each turn of its event loop. Who was answered comes before them. So a flood of handshakes waits
+//! for itself and lets those pass who have theirs behind them.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ use crate::http::{Code, Reject};
 use crate::isolate::{self, Panicked};
 use crate::limits::Permit;
 use crate::net::tls::Agreed;
-use crate::net::{Tls, Transport};
+use crate::net::{Progress, Tls, Transport};
 use crate::telemetry::tally::Handshake;
 
 /// Handshakes that a worker has under way at once; beyond that the oldest one gives way. Each may hold 32 KiB of what it was
@@ -43,22 +43,27 @@ const ALERT: u8 = 21;
 /// How the handshakes of one worker share it.
 #[derive(Debug, Default)]
 pub struct Lane {
-    /// Fair: first come, first served.
+    /// Who computes. Fair: first come, first served.
     free: Mutex<()>,
-    /// Those under way in order of arrival, and how to wake them. Who is not in it any more gives way.
+    /// Which hello is the next to wait for that; so those whose hello was answered wait for one of them at most.
+    hellos: Mutex<()>,
+    /// Those under way, in order of arrival or of their last answer, and how to wake them. Who is not in it any more gives
+    /// way.
     under_way: RefCell<BTreeMap<u64, Option<Waker>>>,
-    arrived: Cell<u64>,
+    numbered: Cell<u64>,
 }
 
 /// A handshake that is under way until this is dropped.
 struct Place<'l> {
     lane: &'l Lane,
     number: u64,
+    was_answered: bool,
 }
 
 /// Leave to compute, until this ends.
 struct Turn<'l> {
     _taken: MutexGuard<'l, ()>,
+    _next: Option<MutexGuard<'l, ()>>,
 }
 
 /// Why there is no session.
@@ -108,15 +113,18 @@ impl Connection {
         }
         self.io.begin_tls(tls).map_err(failed)?;
         let local = Rc::clone(&self.local);
-        let place = local.handshakes.enter();
+        let mut place = local.handshakes.enter();
         loop {
             self.wait(Some(&place), Transport::poll_hear).await?;
-            let mut turn = pin!(local.handshakes.turn());
+            let mut turn = pin!(local.handshakes.turn(place.was_answered));
             let turn = self.wait(Some(&place), |_, cx| turn.as_mut().poll(cx).map(Ok)).await?;
             crate::failpoint!("handshake");
-            let agreed = self.io.advance_handshake().map_err(failed)?;
+            let progress = self.io.advance_handshake().map_err(failed)?;
+            if let Progress::Answered = progress {
+                place.renew();
+            }
             turn.end().await;
-            if let Some(agreed) = agreed {
+            if let Progress::Agreed(agreed) = progress {
                 return Ok(agreed);
             }
             self.wait(Some(&place), Transport::poll_flush).await?;
@@ -188,7 +196,7 @@ impl Connection {
 impl Lane {
     /// A place for one more; the oldest gives way where there are too many.
     fn enter(&self) -> Place<'_> {
-        let number = self.arrived.replace(self.arrived.get() + 1);
+        let number = self.next_number();
         let mut under_way = self.under_way.borrow_mut();
         under_way.insert(number, None);
         if under_way.len() > UNDER_WAY_MOST
@@ -196,12 +204,18 @@ impl Lane {
         {
             oldest.wake();
         }
-        Place { lane: self, number }
+        Place { lane: self, number, was_answered: false }
     }
 
-    /// A turn, when all who asked before have had theirs.
-    async fn turn(&self) -> Turn<'_> {
-        Turn { _taken: self.free.lock().await }
+    fn next_number(&self) -> u64 {
+        self.numbered.replace(self.numbered.get() + 1)
+    }
+
+    /// A turn, when all who asked before have had theirs. Hellos stand in a queue of their own: what was spent on one that
+    /// was answered is lost if its end waits behind a thousand others.
+    async fn turn(&self, was_answered: bool) -> Turn<'_> {
+        let next = if was_answered { None } else { Some(self.hellos.lock().await) };
+        Turn { _taken: self.free.lock().await, _next: next }
     }
 }
 
@@ -220,6 +234,17 @@ impl Place<'_> {
         waker.get_or_insert_with(|| cx.waker().clone());
         false
     }
+
+    /// Makes this the newest of all. Where hellos come faster than they are answered, the one that is answered is the oldest:
+    /// without this it would give way to the next that arrives, and no handshake would ever end.
+    fn renew(&mut self) {
+        self.was_answered = true;
+        let mut under_way = self.lane.under_way.borrow_mut();
+        if let Some(waker) = under_way.remove(&self.number) {
+            self.number = self.lane.next_number();
+            under_way.insert(self.number, waker);
+        }
+    }
 }
 
 impl Drop for Place<'_> {
@@ -234,6 +259,8 @@ fn failed(error: impl Display) -> Ended {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::*;
     use tokio::runtime::{Builder, LocalOptions};
     use tokio::task::spawn_local;
@@ -250,6 +277,54 @@ mod tests {
         let next = lane.enter();
         assert!(!places[1].gives_way(&cx) && !next.gives_way(&cx), "places were given back");
     }
+
+    #[test]
+    fn row_g5_load_5_who_was_answered_does_not_give_way_to_the_next_hello() {
+        let lane = Lane::default();
+        let cx = Context::from_waker(Waker::noop());
+        let mut waiting: VecDeque<_> = (0..UNDER_WAY_MOST).map(|_| lane.enter()).collect();
+        // Two hellos come for each that is answered.
+        for _ in 0..UNDER_WAY_MOST / 4 {
+            waiting.extend([lane.enter(), lane.enter()]);
+            waiting.retain(|place| !place.gives_way(&cx));
+            let mut answered = waiting.pop_front().unwrap();
+            answered.renew();
+            let next = [lane.enter(), lane.enter()];
+            assert!(!answered.gives_way(&cx), "its client had no time to go on");
+            waiting.extend(next);
+        }
+        assert!(lane.under_way.borrow().len() <= UNDER_WAY_MOST);
+        // Who has given way stays away.
+        let mut gone = lane.enter();
+        lane.under_way.borrow_mut().clear();
+        gone.renew();
+        assert!(gone.gives_way(&cx));
+    }
+
+    #[test]
+    fn row_g5_tls_1_who_was_answered_waits_for_one_hello_at_most() {
+        let runtime = Builder::new_current_thread().build_local(LocalOptions::default()).unwrap();
+        let order = Rc::new(RefCell::new(Vec::new()));
+        runtime.block_on(async {
+            let lane = Rc::new(Lane::default());
+            let turns = (0..50).map(|number| {
+                let (lane, order) = (Rc::clone(&lane), Rc::clone(&order));
+                // The last one to come was answered before.
+                spawn_local(async move {
+                    let turn = lane.turn(number == 49).await;
+                    order.borrow_mut().push(number);
+                    turn.end().await;
+                })
+            });
+            for turn in turns.collect::<Vec<_>>() {
+                turn.await.unwrap();
+            }
+        });
+        let order = order.take();
+        assert!(order.iter().position(|number| *number == 49) <= Some(2), "{order:?}");
+        assert!(order.iter().filter(|number| **number != 49).copied().eq(0..49), "{order:?}");
+    }
+
     #[test]
     fn row_g5_tls_1_between_two_that_compute_everybody_else_has_a_turn() {
         const NEIGHBOUR: usize = usize::MAX;
@@ -260,7 +335,7 @@ mod tests {
             for number in 0..100 {
                 let (lane, order) = (Rc::clone(&lane), Rc::clone(&order));
                 spawn_local(async move {
-                    let turn = lane.turn().await;
+                    let turn = lane.turn(false).await;
                     order.borrow_mut().push(number);
                     turn.end().await;
                 });

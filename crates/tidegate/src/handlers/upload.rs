@@ -11,7 +11,7 @@ use crate::http::request::Name;
 use crate::http::response::{Body, Fields};
 use crate::http::{Code, Reject, Reply, Request, Response};
 use crate::limits::budget::{Bounds, Reserved, Spent};
-use crate::limits::{Budget, Client};
+use crate::limits::{Budget, ClientKey};
 use crate::pool::Pool;
 use crate::store::{LocalStore, StoreError, json};
 
@@ -34,14 +34,14 @@ pub struct Uploads {
 }
 
 impl Uploads {
-    /// Judges the head of an upload by `client`.
+    /// Judges the head of an upload by `client`; `None`: by one who has no limits.
     ///
     /// # Errors
     /// 411, 413, 415 and 503, in this order.
     pub fn begin<'b>(
         &'b self,
         request: &Request<'b>,
-        client: &Client,
+        client: Option<ClientKey>,
         pool: &'b Pool,
     ) -> Result<Answer<'b>, Reject> {
         let length = match request.body {
@@ -60,8 +60,7 @@ impl Uploads {
         let store = self.store()?;
         pool.check_room().map_err(|_| Reject::pool_saturated())?;
         let bounds = Bounds { all: self.body_memory, body: self.max_body };
-        let counted = (!client.operator).then_some(client.key);
-        let reserved = self.budget.take(length, bounds, counted).map_err(busy)?;
+        let reserved = self.budget.take(length, bounds, client).map_err(busy)?;
         let then = move |body| store_body(body, reserved, Arc::clone(store), pool);
         Ok(Reply::AfterBody { limit: self.max_body, then: Box::new(then) })
     }

@@ -178,7 +178,7 @@ explanations! {
         "The server has no folder for uploads: it could not be made at the start, and a line of the log says why."
         "Nothing; the operator can make the folder and start again.";
     UploadsBusy ["body-memory" "max-body"] "RFC 9110 §15.6.4"
-        "The bodies that arrive now hold all the memory that there is for them."
+        "The bodies that arrive now hold all the memory that there is for them, or those of this client a quarter of it."
         "Try again after Retry-After.";
     StoreDegraded ["uploads"] "RFC 9110 §15.6.4"
         "The disk failed to keep an earlier upload (fsync), and what it says after that cannot be trusted. Files are \

@@ -131,6 +131,7 @@ impl Admission {
     }
 
     /// Connections of `client` now.
+    #[cfg(test)]
     pub fn connections_of(&self, client: ClientKey) -> usize {
         lock(&self.house.book).taken_by(client)
     }
@@ -143,6 +144,7 @@ impl Admission {
     }
 
     /// Clients that have a connection.
+    #[cfg(test)]
     pub fn clients(&self) -> usize {
         lock(&self.house.book).parties.len()
     }

@@ -4,12 +4,14 @@
 //! ok..::⏎       each dot carries up to 64 sockets of the server's own, each colon such that a service manager keeps
 //! error: why⏎   none
 //! ```
+//! The last word of a takeover goes the same way, with a file beside it.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream as Blocking;
 
+use rustix::io::retry_on_intr;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
@@ -63,15 +65,19 @@ pub async fn send(stream: &UnixStream, sockets: &Sockets) -> io::Result<()> {
     write(stream, b"\n", &[]).await
 }
 
-async fn write(stream: &UnixStream, text: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+/// Sends `line` with duplicates of `descriptors`, at most 64, all at once or not at all.
+///
+/// # Errors
+/// When the other side has gone.
+pub async fn write(stream: &UnixStream, line: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let attempt = || {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(AT_ONCE))];
         let mut extra = SendAncillaryBuffer::new(&mut space);
         if !descriptors.is_empty() && !extra.push(SendAncillaryMessage::ScmRights(descriptors)) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        // What is written is one to two bytes: all of it goes or nothing.
-        sendmsg(stream, &[IoSlice::new(text)], &mut extra, SendFlags::NOSIGNAL)?;
+        // What is written is a few bytes: all of it goes or nothing.
+        sendmsg(stream, &[IoSlice::new(line)], &mut extra, SendFlags::NOSIGNAL)?;
         Ok(())
     };
     stream.async_io(Interest::WRITABLE, attempt).await
@@ -84,23 +90,15 @@ async fn write(stream: &UnixStream, text: &[u8], descriptors: &[BorrowedFd<'_>])
 pub fn receive(stream: &Blocking) -> io::Result<Sockets> {
     let (mut line, mut taken) = (Vec::new(), Sockets::default());
     while line.last() != Some(&b'\n') {
-        let mut text = [0; LINE];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(AT_ONCE))];
-        let mut extra = RecvAncillaryBuffer::new(&mut space);
-        let got = recvmsg(stream, &mut [IoSliceMut::new(&mut text)], &mut extra, RecvFlags::CMSG_CLOEXEC)?;
-        let text = text.get(..got.bytes).unwrap_or_default();
+        let Message { text, descriptors, cut } = read(stream)?;
         // The kernel never joins a message with descriptors to what comes behind it.
         let kind = if text.ends_with(LENT) { &mut taken.lent } else { &mut taken.ours };
-        for message in extra.drain() {
-            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-                kind.extend(descriptors);
-            }
-        }
-        line.extend_from_slice(text);
-        if got.flags.contains(ReturnFlags::CTRUNC) {
+        kind.extend(descriptors);
+        line.extend_from_slice(&text);
+        if cut {
             return Err(io::Error::other("too few descriptors are left for its sockets"));
         }
-        if got.bytes == 0 || line.len() > LINE || taken.ours.len() + taken.lent.len() > MOST {
+        if text.is_empty() || line.len() > LINE || taken.ours.len() + taken.lent.len() > MOST {
             return Err(io::Error::other("no answer that makes sense"));
         }
     }
@@ -111,6 +109,39 @@ pub fn receive(stream: &Blocking) -> io::Result<Sockets> {
             Err(io::Error::other(line.trim().trim_start_matches("error: ").to_owned()))
         }
     }
+}
+
+/// What came over at once.
+#[derive(Debug, Default)]
+pub struct Message {
+    /// Nothing at the end of the stream.
+    pub text: Vec<u8>,
+    /// What was sent beside it.
+    pub descriptors: Vec<OwnedFd>,
+    /// Whether some of them are lost, for there was no room for them in this process.
+    pub cut: bool,
+}
+
+/// Takes what [`write()`] sent, from one call or, where they had no descriptors, several.
+///
+/// # Errors
+/// When the other side has gone, or is silent for longer than the stream's read timeout.
+pub fn read(stream: &Blocking) -> io::Result<Message> {
+    let mut text = vec![0; LINE];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(AT_ONCE))];
+    let mut extra = RecvAncillaryBuffer::new(&mut space);
+    // With a timeout no call is taken up again after a signal (signal(7)).
+    let got = retry_on_intr(|| {
+        recvmsg(stream, &mut [IoSliceMut::new(&mut text)], &mut extra, RecvFlags::CMSG_CLOEXEC)
+    })?;
+    text.truncate(got.bytes);
+    let mut descriptors = Vec::new();
+    for message in extra.drain() {
+        if let RecvAncillaryMessage::ScmRights(some) = message {
+            descriptors.extend(some);
+        }
+    }
+    Ok(Message { text, descriptors, cut: got.flags.contains(ReturnFlags::CTRUNC) })
 }
 
 #[cfg(test)]

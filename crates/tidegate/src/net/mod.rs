@@ -16,4 +16,4 @@ pub mod transport;
 pub use cidr::{Cidr, CidrSet};
 pub use listener::Listener;
 pub use tls::Tls;
-pub use transport::{Peer, Transport};
+pub use transport::{Peer, Progress, Transport};

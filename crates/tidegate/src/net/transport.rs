@@ -52,6 +52,17 @@ impl fmt::Display for Peer {
     }
 }
 
+/// How far a handshake has come.
+#[derive(Debug)]
+pub enum Progress {
+    /// A message is not whole yet.
+    Unheard,
+    /// The peer has its answer, and it is its turn.
+    Answered,
+    /// There is a session.
+    Agreed(Agreed),
+}
+
 impl Transport {
     /// A connection just accepted; `socket` does not block.
     pub fn new(socket: OwnedFd) -> Self {
@@ -78,24 +89,30 @@ impl Transport {
         Ok(())
     }
 
-    /// Receives a piece of the handshake.
+    /// Receives a piece of the handshake. It waits for [`advance_handshake`](Self::advance_handshake), as may those of a
+    /// thousand others, in memory of its own size.
     pub fn poll_hear(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.tls {
-            Some(tls) => tls.poll_hear(cx, &mut self.pipe),
-            None => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
-        }
+        let Some(tls) = &mut self.tls else { return Poll::Ready(Err(io::ErrorKind::Unsupported.into())) };
+        let heard = tls.poll_hear(cx, &mut self.pipe);
+        tls.rest();
+        heard
     }
 
     /// Takes the handshake as far as what was received goes, and tells the peer of it; what the socket does not take now is
-    /// sent by [`poll_flush`](Self::poll_flush). `None` while there is more to hear. May take a millisecond of computing.
+    /// sent by [`poll_flush`](Self::poll_flush). May take a millisecond of computing.
     ///
     /// # Errors
     /// Why there will be no session.
-    pub fn advance_handshake(&mut self) -> Result<Option<Agreed>, Broken> {
+    pub fn advance_handshake(&mut self) -> Result<Progress, Broken> {
         let Some(tls) = &mut self.tls else { return Err(Broken::Closed) };
         let advanced = tls.advance();
+        let answered = tls.unsent() > 0;
         tls.tell_peer(&self.pipe);
-        advanced
+        Ok(match advanced? {
+            Some(agreed) => Progress::Agreed(agreed),
+            None if answered => Progress::Answered,
+            None => Progress::Unheard,
+        })
     }
 
     /// Reads into `buf`; `Ok(0)` is the peer's end of stream. With TLS an end that the peer did not announce is

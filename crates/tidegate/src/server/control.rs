@@ -78,7 +78,7 @@ impl Control {
     async fn answer(&self, mut caller: UnixStream) -> io::Result<()> {
         let line = timeout(PATIENCE, read_line(&mut caller)).await??;
         let answer = match line.trim() {
-            takeover::ASK => return takeover::make_way(caller, &self.wishes, &self.handed_on).await,
+            takeover::ASK => return takeover::make_way(caller, self).await,
             "reload" => self.reload().await,
             line => self.obey(line),
         };

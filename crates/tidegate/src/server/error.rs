@@ -16,6 +16,12 @@ pub enum StartError {
     /// An address cannot be had.
     #[error("{0}: address in use; another server listens there (choose another with -p or --listen)")]
     InUse(ListenAddr),
+    /// The server that is to be replaced has the same port at another address, and accepts there until this one could.
+    #[error(
+        "{0}: in use by the server that runs, as {1}; a takeover cannot go from one to the other: keep {1}, or stop that \
+         server first"
+    )]
+    HeldBefore(ListenAddr, ListenAddr),
     /// The control socket cannot be made.
     #[error("--control {}: {}", .0.display(), .1)]
     Control(PathBuf, io::Error),

@@ -22,6 +22,8 @@ pub(super) struct Listeners {
     pub(super) control: Option<Bound>,
     /// Those that have a file, which goes with them.
     pub(super) files: SocketFiles,
+    /// Where the server before listens and this one will not.
+    given_up: Vec<ListenAddr>,
 }
 
 impl Listeners {
@@ -60,7 +62,21 @@ impl Listeners {
         entrances.extend(stock.rest()?);
         // What is not served any more leaves no file behind.
         stock.handed.iter().for_each(|unwanted| stock.files.remember_handed(&unwanted.at));
-        Ok(Self { entrances, control, files: stock.files })
+        let mut given_up: Vec<_> = stock.handed.into_iter().map(|unwanted| unwanted.at).collect();
+        given_up.dedup();
+        Ok(Self { entrances, control, files: stock.files, given_up })
+    }
+
+    /// A sentence on the addresses that a takeover closes: the settings decide, but who left one out by mistake should
+    /// not have to learn it from clients.
+    pub(super) fn note(&self) -> Option<String> {
+        let given_up: Vec<_> = self.given_up.iter().map(ListenAddr::to_string).collect();
+        (!given_up.is_empty()).then(|| {
+            format!(
+                "no longer listening on {}: the server before did, and these settings do not name it",
+                given_up.join(", ")
+            )
+        })
     }
 
     /// Where they are.
@@ -133,7 +149,21 @@ impl Stock {
             self.files.remember_handed(addr);
             adopt(handed, false)
         };
-        Ok(entrances(bound.map_err(|error| refused(addr, error))?, purpose))
+        Ok(entrances(bound.map_err(|error| self.refused(addr, error))?, purpose))
+    }
+
+    /// Why there is nothing to be had at `addr`.
+    fn refused(&self, addr: &ListenAddr, error: io::Error) -> StartError {
+        let holds = |socket: &&Inherited| match (&socket.at, addr) {
+            (ListenAddr::Tcp(at), ListenAddr::Tcp(wanted)) => at.port() == wanted.port(),
+            _ => false,
+        };
+        match self.handed.iter().find(holds) {
+            Some(socket) if error.kind() == io::ErrorKind::AddrInUse => {
+                StartError::HeldBefore(addr.clone(), socket.at.clone())
+            }
+            _ => refused(addr, error),
+        }
     }
 
     /// The socket at `path` for the operator's commands.

@@ -38,15 +38,17 @@ use self::control::{Control, Wish};
 use self::drain::Ending;
 pub use self::error::StartError;
 use self::notify::Notifier;
-pub use self::places::{check_certificates, check_places};
+pub use self::places::{Checked, check};
 use self::signals::{Asked, Signals};
 use self::state::State;
 use self::takeover::Predecessor;
 use self::watchdog::Watchdog;
+use crate::clock::unix_millis;
 use crate::config::{Invocation, Settings};
 use crate::greeting::{self, Addresses};
 use crate::isolate;
 use crate::limits::Admission;
+use crate::limits::bans::Restored;
 use crate::net::Tls;
 use crate::net::handover::Sockets;
 use crate::net::listener::{Bound, SocketFiles};
@@ -114,7 +116,9 @@ impl Server {
             let mut server = Self::start(invocation, settings, predecessor.as_mut())?;
             let (wishes, wished) = mpsc::channel(WISHES);
             server.open_control(wishes.clone())?;
-            predecessor.map_or(Ok(()), Predecessor::relieve)?;
+            if let Some(bans) = predecessor.map(Predecessor::relieve).transpose()?.flatten() {
+                server.take_over_bans(&bans);
+            }
             server.open();
             server.notifier.ready("accepting connections");
             let code = match server.watch(&mut signals, wished).await {
@@ -124,6 +128,15 @@ impl Server {
             server.finish(code);
             Ok(code)
         })
+    }
+
+    /// Goes on with the bans of the server before, in place of those that it saved last.
+    fn take_over_bans(&self, bans: &str) {
+        let Restored { bans, .. } =
+            self.services.ledger.bans.restore(bans, self.services.overview.now(), unix_millis());
+        if bans > 0 {
+            log::info!("bans taken over from the server before: {bans}");
+        }
     }
 
     /// Lets clients in: from here on this is the server.

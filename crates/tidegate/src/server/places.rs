@@ -5,7 +5,7 @@
 //! sandbox, and only then the first thread: none of this reaches a thread that is there already.
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use super::StartError;
 use crate::config::{Environment, Invocation, Settings};
 use crate::net::Tls;
-use crate::sandbox::{self, Confined, Grant, Purpose, User};
+use crate::sandbox::{self, Confined, Grant, Purpose, User, UserError};
 use crate::store::LocalStore;
 
 /// Becomes the user that `settings` name, if they do, and gains nothing by exec from now on.
@@ -27,23 +27,66 @@ pub(super) fn give_up(settings: &Settings) -> Result<(), StartError> {
     }
 }
 
-/// Looks whether what the settings name can be had, without taking it: for `tidegate check`.
-///
-/// # Errors
-/// [`StartError`], as a start would give it.
-pub fn check_places(settings: &Settings) -> Result<(), StartError> {
-    settings.server.user.as_deref().map(User::named).transpose()?;
-    open_root(&settings.files.root).map(|_| ())
+/// What `tidegate check` finds.
+#[derive(Debug)]
+pub struct Checked {
+    /// What is wrong with a place, which may be otherwise where the server runs, and what should be done soon; a
+    /// sentence each.
+    pub warnings: Vec<String>,
+    /// Why the certificates cannot be served: they are part of the configuration.
+    pub refusal: Option<StartError>,
 }
 
-/// Looks whether the certificates that the settings name can be served, for `tidegate check`; returns what should be
-/// done about them soon.
-///
-/// # Errors
-/// [`StartError`], as a start would give it.
-pub fn check_certificates(settings: &Settings) -> Result<Vec<String>, StartError> {
-    let tls = load_tls(settings)?;
-    Ok(tls.map_or_else(Vec::new, |tls| tls.warnings(SystemTime::now())))
+/// Looks whether what `settings` name can be had, without taking it. As a start does, it becomes the user that they name
+/// and asks the kernel what that one may: the process must have nothing to do after this that needs more.
+pub fn check(invocation: &Invocation, settings: &Settings) -> Checked {
+    let mut warnings = Vec::new();
+    match settings.server.user.as_deref().map(look_as).transpose() {
+        Ok(Some(user)) => warnings.extend(forbidden(user, invocation, settings)),
+        Ok(None) => {}
+        Err(why) => warnings.push(why),
+    }
+    warnings.extend(open_root(&settings.files.root).err().map(|error| error.to_string()));
+    match load_tls(settings) {
+        Ok(tls) => {
+            let tls = tls.as_deref();
+            warnings.extend(tls.map_or_else(Vec::new, Tls::exposed_keys));
+            warnings.extend(tls.map_or_else(Vec::new, |tls| tls.warnings(SystemTime::now())));
+            Checked { warnings, refusal: None }
+        }
+        Err(error) => Checked { warnings, refusal: Some(error) },
+    }
+}
+
+/// Becomes the user called `name`, and returns it; else a sentence.
+fn look_as(name: &str) -> Result<&str, String> {
+    let became = User::named(name).and_then(|user| user.take_over());
+    became.map(|()| name).map_err(|why| match why {
+        UserError::NotRoot(_) => {
+            format!("files were judged as the user who runs this check; only root can look at them as {name}")
+        }
+        why => why.to_string(),
+    })
+}
+
+/// A sentence for each right that `user`, which this process is, lacks: to read again what a reload does, and to write
+/// where there is a folder for it.
+fn forbidden(user: &str, invocation: &Invocation, settings: &Settings) -> Vec<String> {
+    let config = invocation.config_path(&Environment::current());
+    let grants = sandbox::grants(settings, config.as_deref());
+    let mut found: Vec<_> = unreadable(user, settings, config).collect();
+    let written = |grant: &Grant| matches!(grant.purpose, Purpose::Keep | Purpose::Append);
+    for Grant { at, .. } in grants.into_iter().filter(written) {
+        // A device, as /dev/null for a log, is not searched.
+        let is_device = at.metadata().is_ok_and(|meta| !meta.is_dir());
+        let search = if is_device { Access::empty() } else { Access::EXEC_OK };
+        match lacks(&at, Access::WRITE_OK | search) {
+            None | Some(Errno::NOENT) => {}
+            Some(why) => found.push(format!("{user} may not write in {}: {why}", at.display())),
+        }
+    }
+    found.dedup();
+    found
 }
 
 /// Opens the folder to serve.
@@ -72,9 +115,8 @@ pub(super) fn keep(
     let grants = sandbox::grants(settings, config.as_deref());
     if let Some(user) = settings.server.user.clone() {
         may_write(&user, settings, store, &grants)?;
-        let token = settings.admin.token_file.clone();
-        let again = config.into_iter().chain(token);
-        settings.notes.extend(again.filter_map(|file| unreadable(&user, &file)));
+        let unreadable: Vec<_> = unreadable(&user, settings, config).collect();
+        settings.notes.extend(unreadable);
     }
     if !settings.server.sandbox {
         return Ok(Confined::NotAsked);
@@ -110,10 +152,13 @@ fn may_write(user: &str, settings: &Settings, store: &Stored, grants: &[Grant]) 
     })
 }
 
-/// A note where `user` cannot read `file` again, which a reload must.
-fn unreadable(user: &str, file: &Path) -> Option<String> {
-    let why = lacks(file, Access::READ_OK)?;
-    Some(format!("reloads will be refused: {user} may not read {}: {why}", file.display()))
+/// A note for each file that `user` cannot read again, as a reload must. (Certificates are read by that user at the
+/// start already.)
+fn unreadable(user: &str, settings: &Settings, config: Option<PathBuf>) -> impl Iterator<Item = String> {
+    config.into_iter().chain(settings.admin.token_file.clone()).filter_map(move |file| {
+        let why = lacks(&file, Access::READ_OK)?;
+        Some(format!("reloads will be refused: {user} may not read {}: {why}", file.display()))
+    })
 }
 
 /// Why the process has no such right to `path`.

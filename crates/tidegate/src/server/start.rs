@@ -41,6 +41,7 @@ impl Server {
     ) -> Result<Self, StartError> {
         let started = Instant::now();
         let listeners = Listeners::open(&settings, predecessor)?;
+        settings.notes.extend(listeners.note());
         let at = listeners.addresses();
         let duplicates = listeners.duplicates()?;
         let notifier = Notifier::find();
@@ -85,7 +86,7 @@ impl Server {
         };
         // So that who looks in the first second sees something.
         services.overview.tick();
-        let Listeners { entrances, control, files } = listeners;
+        let Listeners { entrances, control, files, .. } = listeners;
         let mut server = Self {
             settings,
             tls,

@@ -130,6 +130,11 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         opened => opened?,
     };
+    content(file)
+}
+
+/// What `file` holds from where it stands.
+pub(super) fn content(file: File) -> io::Result<Vec<u8>> {
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("bans.jsonl is no file"));
     }

@@ -7,29 +7,34 @@
 //!                   ◄──────────────    ok ⏎ with all listening sockets; goes on accepting
 //!  starts
 //!  ready⏎           ──────────────►    drains
-//!  accepts          ◄──────────────    ok⏎
+//!  accepts          ◄──────────────    ok⏎ with its bans of this moment
 //! ```
 //! A new one that fails before it is ready closes the connection, and the old one goes on as if nothing had been. One
 //! that is not ready in time is told so. Where the old one ends meanwhile, the new one has the sockets.
+//!
+//! The bans go over as a file in memory beside the last word, so that they and the server change hands at once, however
+//! many they are. With `--state` the new one has read those of the hand-over before, for the case that the old one ends.
 
-use std::cell::Cell;
-use std::io::{self, ErrorKind, Read, Write};
+use std::fs::File;
+use std::io::{self, ErrorKind, Seek, Write};
 use std::net::Shutdown;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as Blocking;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::{MemfdFlags, memfd_create};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::StartError;
-use super::control::Wish;
+use super::control::{Control, Wish};
+use super::{StartError, state};
+use crate::clock::unix_millis;
 use crate::config::{Invocation, ListenAddr, Settings};
-use crate::net::handover::{self, Sockets};
+use crate::net::handover::{self, Message, Sockets};
 use crate::net::inherited::Inherited;
 
 /// What the new server asks.
@@ -90,29 +95,42 @@ impl Predecessor {
         take(&mut self.stream).map_err(|error| refused(&self.at, error.to_string()))
     }
 
-    /// Tells it that it may go, for this server can accept.
-    pub(super) fn relieve(mut self) -> Result<(), StartError> {
-        let mut answer = Vec::new();
-        let mut tell = || {
-            self.stream.write_all(READY)?;
-            (&self.stream).take(256).read_to_end(&mut answer)
-        };
-        match tell() {
-            Ok(_) if answer == GO => Ok(()),
-            // Gone: the sockets are ours, then.
-            Ok(0) => Ok(()),
-            Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
-                Ok(())
-            }
+    /// Tells it that it may go, for this server can accept. Returns its bans, which are this server's from now on;
+    /// `None` where it told none.
+    pub(super) fn relieve(mut self) -> Result<Option<String>, StartError> {
+        // Where that cannot be said, for the other end is closed, an answer may have come before.
+        let _ = self.stream.write_all(READY);
+        let answer = match handover::read(&self.stream) {
             // It stands still, and may wake up: then it must find that we have gone, unless it has said yes by now.
-            Err(error) => {
+            Err(error) if !is_gone(&error) => {
                 let _ = self.stream.shutdown(Shutdown::Both);
-                let _ = (&self.stream).take(256).read_to_end(&mut answer);
-                if answer == GO { Ok(()) } else { Err(refused(&self.at, format!("no answer: {error}"))) }
+                let answered = handover::read(&self.stream).ok().filter(|answer| answer.text == GO);
+                answered.ok_or_else(|| refused(&self.at, format!("no answer: {error}")))?
             }
-            Ok(_) => Err(refused(&self.at, String::from_utf8_lossy(&answer).trim().to_owned())),
+            answered => answered.unwrap_or_default(),
+        };
+        match answer.text.as_slice() {
+            GO => Ok(bans(answer)),
+            // Gone without an answer: the sockets are ours, then.
+            [] => Ok(None),
+            why => Err(refused(&self.at, String::from_utf8_lossy(why).trim().to_owned())),
         }
     }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
+}
+
+/// What [`written_down`] wrote, where it came along: there is no way back for want of it.
+fn bans(answer: Message) -> Option<String> {
+    if answer.cut {
+        log::error!("no bans are taken over from the server before: too many files are open");
+    }
+    let text = state::content(answer.descriptors.into_iter().next()?.into());
+    let text =
+        text.inspect_err(|error| log::error!("no bans are taken over from the server before: {error}"));
+    Some(String::from_utf8_lossy(&text.ok()?).into_owned())
 }
 
 fn refused(path: &Path, why: String) -> StartError {
@@ -120,25 +138,21 @@ fn refused(path: &Path, why: String) -> StartError {
 }
 
 /// The old server's part: gives `successor` the listening sockets, and makes way when it is ready.
-pub(super) async fn make_way(
-    mut successor: UnixStream,
-    wishes: &mpsc::Sender<Wish>,
-    handed_on: &Cell<bool>,
-) -> io::Result<()> {
-    if handed_on.replace(true) {
+pub(super) async fn make_way(mut successor: UnixStream, server: &Control) -> io::Result<()> {
+    if server.handed_on.replace(true) {
         return say(&mut successor, "error: another new server is taking over\n").await;
     }
-    let relieved = hand_on(&mut successor, wishes).await;
+    let relieved = hand_on(&mut successor, server).await;
     if !matches!(relieved, Ok(true)) {
-        handed_on.set(false);
+        server.handed_on.set(false);
     }
     relieved.map(drop)
 }
 
 /// Whether the successor is the server now.
-async fn hand_on(successor: &mut UnixStream, wishes: &mpsc::Sender<Wish>) -> io::Result<bool> {
+async fn hand_on(successor: &mut UnixStream, server: &Control) -> io::Result<bool> {
     let (reply, answer) = oneshot::channel();
-    let _ = wishes.send(Wish::Listeners(reply)).await;
+    let _ = server.wishes.send(Wish::Listeners(reply)).await;
     let sockets = match answer.await {
         Ok(Ok(sockets)) => sockets,
         Ok(Err(error)) => return refuse(successor, &error.to_string()).await,
@@ -156,8 +170,8 @@ async fn hand_on(successor: &mut UnixStream, wishes: &mpsc::Sender<Wish>) -> io:
     }
     log::info!("a new server{who} takes over: it has the listening sockets");
     let late = match timeout(STARTING, ready(successor)).await {
-        Ok(true) if say(successor, "ok\n").await.is_ok() => {
-            let _ = wishes.send(Wish::MakeWay { pid }).await;
+        Ok(true) if go_ahead(successor, server).await.is_ok() => {
+            let _ = server.wishes.send(Wish::MakeWay { pid }).await;
             return Ok(true);
         }
         in_time => in_time.is_err(),
@@ -171,6 +185,22 @@ async fn hand_on(successor: &mut UnixStream, wishes: &mpsc::Sender<Wish>) -> io:
 async fn ready(successor: &mut UnixStream) -> bool {
     let mut said = [0; READY.len()];
     successor.read_exact(&mut said).await.is_ok() && said == READY
+}
+
+/// Says yes, with the bans of this moment. Nothing may fail behind it: who has heard it is the server.
+async fn go_ahead(successor: &UnixStream, server: &Control) -> io::Result<()> {
+    let bans = server.overview.parts.ledger.bans.save(server.overview.now(), unix_millis());
+    let bans = written_down(&bans).inspect_err(|error| log::error!("the new server gets no bans: {error}"));
+    let beside: Vec<_> = bans.iter().map(AsFd::as_fd).collect();
+    handover::write(successor, GO, &beside).await
+}
+
+/// `text` as a file in memory, at its beginning.
+fn written_down(text: &str) -> io::Result<File> {
+    let mut file = File::from(memfd_create("bans", MemfdFlags::CLOEXEC)?);
+    file.write_all(text.as_bytes())?;
+    file.rewind()?;
+    Ok(file)
 }
 
 async fn say(successor: &mut UnixStream, line: &str) -> io::Result<()> {

@@ -239,8 +239,7 @@ pub(super) fn push_request_line(out: &mut Vec<u8>, exchange: &Exchange<'_>) {
     }
 }
 
-/// Appends the address of `peer`, or `unix`.
-/// The address; a peer of a unix socket has none.
+/// Appends `address`; that of a peer on a unix socket is `unix`.
 fn push_client(out: &mut Vec<u8>, address: Option<IpAddr>) {
     match address {
         Some(IpAddr::V4(address)) => {

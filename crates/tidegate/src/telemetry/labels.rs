@@ -26,7 +26,7 @@ const ANSWERS: [(u16, u8); 26] = [
     (204, OPTIONS),
     (206, READ),
     (304, READ),
-    (308, READ),
+    (308, READ | POST | OPTIONS),
     (400, ANY),
     (403, ANY),
     (404, ANY),

@@ -90,7 +90,8 @@ impl Recorder {
         if exchange.refusal.is_some() {
             self.refusal(exchange, ended, now);
         }
-        if exchange.is_upload() {
+        // One that was sent on to HTTPS was neither taken nor refused.
+        if exchange.is_upload() && exchange.status != 308 {
             self.tally.upload(Upload::of(exchange.status));
         }
         log::debug!(

@@ -48,7 +48,7 @@ pub struct Entry {
     /// What was settled when TLS began; `None` in the clear.
     pub agreed: Option<Rc<Agreed>>,
     /// Its seat.
-    pub permit: Option<Permit>,
+    pub permit: Permit,
     /// Its deadline.
     pub slot: Slot,
     /// What it shares with the others of its worker.
@@ -97,7 +97,7 @@ type Http2 = Connection<Wire, Payload>;
 struct Driver {
     shared: Rc<Shared>,
     pipe: Rc<RefCell<Pipe>>,
-    permit: Option<Permit>,
+    permit: Permit,
     slot: Slot,
     /// Requests so far.
     served: u32,
@@ -160,8 +160,7 @@ impl Driver {
                 Event::Request(..) | Event::Leave => {
                     let said = self.farewell(http2, Reason::NO_ERROR).await;
                     // Who waits for the seat or for the end of the server does not wait for this client.
-                    let hurry =
-                        self.shared.local.is_draining() || self.permit.as_ref().is_some_and(Permit::evicted);
+                    let hurry = self.shared.local.is_draining() || self.permit.evicted();
                     return if hurry { End::AtOnce } else { said };
                 }
                 Event::Cut(reason, reject) => {
@@ -184,12 +183,10 @@ impl Driver {
         if self.shared.local.is_draining() && !std::mem::replace(&mut self.called, true) {
             self.slot.set(now.after(LAST_CALL));
         }
-        if self.slot.is_over(cx) || self.permit.as_ref().is_some_and(Permit::evicted) {
+        if self.slot.is_over(cx) || self.permit.evicted() {
             return Poll::Ready(());
         }
-        if let Some(permit) = &self.permit {
-            permit.idle(self.idle_since.unwrap_or(now), cx.waker());
-        }
+        self.permit.idle(self.idle_since.unwrap_or(now), cx.waker());
         Poll::Pending
     }
 
@@ -252,17 +249,19 @@ impl Driver {
                 .seen("HTTP/2: a header block that was begun and not ended in time");
             return Poll::Ready(Event::Cut(Reason::ENHANCE_YOUR_CALM, reject));
         }
-        let Some(permit) = self.permit.as_ref().filter(|_| !busy) else { return Poll::Pending };
-        if deadline <= now || permit.evicted() || self.has_left() {
+        if busy {
+            return Poll::Pending;
+        }
+        if deadline <= now || self.permit.evicted() || self.has_left() {
             return Poll::Ready(Event::Leave);
         }
-        permit.idle(self.idle_since.unwrap_or(now), cx.waker());
+        self.permit.idle(self.idle_since.unwrap_or(now), cx.waker());
         Poll::Pending
     }
 
     /// Whether the connection still has its seat, now that a request is there.
     fn takes_another(&self) -> bool {
-        self.permit.as_ref().is_none_or(Permit::busy)
+        self.permit.busy()
     }
 
     /// Answers a request at once where its answer is at hand; else in a task of its own.

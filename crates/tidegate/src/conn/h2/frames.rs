@@ -4,6 +4,9 @@
 pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 const HEADER: usize = 9;
+/// Types that carry a header block.
+const HEADERS: u8 = 1;
+const CONTINUATION: u8 = 9;
 
 /// The type of a frame, as far as it matters here (RFC 9113 §6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,13 +44,13 @@ impl Frame {
         let [a, b, c, kind, flags, ..] = header;
         let kind = match kind {
             0 => Kind::Data,
-            1 => Kind::Headers,
+            HEADERS => Kind::Headers,
             3 => Kind::RstStream,
             4 => Kind::Settings,
             6 => Kind::Ping,
             7 => Kind::GoAway,
             8 => Kind::WindowUpdate,
-            9 => Kind::Continuation,
+            CONTINUATION => Kind::Continuation,
             _ => Kind::Other,
         };
         Self { kind, flags, length: u32::from_be_bytes([0, a, b, c]) }
@@ -97,6 +100,12 @@ impl Frames {
             };
             bytes = bytes.get(taken..).unwrap_or_default();
         }
+    }
+
+    /// Whether the last byte stood in the payload of a frame of a header block.
+    pub(super) const fn is_in_block(&self) -> bool {
+        let [_, _, _, kind, ..] = self.header;
+        self.passing > 0 && matches!(kind, HEADERS | CONTINUATION)
     }
 
     /// Whether the last byte was the last of a frame.

@@ -10,6 +10,9 @@ use http1::{BodyLength, Expect, Limits};
 
 use crate::http::{Code, Reject, Request};
 
+/// What stands in the text beside methods, targets, names and values.
+const FRAMING: usize = "  HTTP/2.0\r\nhost: \r\n\r\n".len();
+
 /// One head.
 pub(super) struct Head {
     text: Vec<u8>,
@@ -40,7 +43,12 @@ impl Head {
         let connect = parts.method == http::Method::CONNECT;
         let authority = parts.uri.authority().map(http::uri::Authority::as_str);
         let target = if connect { authority.unwrap_or_default() } else { path };
-        let mut text = Vec::with_capacity(512);
+        // It is kept until the answer is sent: no more than it needs.
+        let values =
+            parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+        let mut text = Vec::with_capacity(
+            method.len() + target.len() + authority.map_or(0, str::len) + FRAMING + values.sum::<usize>(),
+        );
         for piece in [method, " ", target, " HTTP/2.0\r\n"] {
             text.extend_from_slice(piece.as_bytes());
         }

@@ -41,7 +41,7 @@ pub(super) enum Preface {
 /// Whether a connection that begins with `bytes` speaks HTTP/2 by prior knowledge.
 pub(super) fn preface(bytes: &[u8]) -> Preface {
     let seen = bytes.len().min(frames::PREFACE.len());
-    // "PR" begins nothing else; a method that begins with P alone is judged as HTTP/1.
+    // A method may begin like it (PROPFIND, PRI): nobody knows until a byte differs.
     match frames::PREFACE.get(..seen) == bytes.get(..seen) {
         true if seen == frames::PREFACE.len() => Preface::Whole,
         true if seen > 0 => Preface::Begun,

@@ -147,7 +147,7 @@ impl Patience {
 
     /// Whether a header block has begun and not ended.
     pub const fn in_block(&self) -> bool {
-        self.account.block.is_some()
+        self.account.block.is_some() || self.received.is_in_block()
     }
 
     /// How many streams the server had to reset for a mistake since this was last asked.
@@ -293,6 +293,18 @@ mod tests {
         {
             assert_eq!(bears(&frame(kind, 0, payload)), Some(PURSE_FIRST - 1), "type {kind}");
         }
+    }
+
+    #[test]
+    fn row_f3_load_5_h2_1_a_dripped_head_is_a_block_until_its_last_byte() {
+        let mut patience = client();
+        let frame = frame(1, 5, b"dripped");
+        for byte in &frame[..frame.len() - 1] {
+            patience.receive(&[*byte], NOW);
+        }
+        assert!(patience.in_block(), "END_HEADERS is set, and the block is not there");
+        patience.receive(&frame[frame.len() - 1..], NOW);
+        assert!(!patience.in_block());
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub(super) async fn body(
 /// after it, as over HTTP/1 before a close (SPEC H1-9): where it lay, it would be memory that the client has for nothing.
 pub(super) struct Rest<'s> {
     stream: &'s mut RecvStream,
-    /// Bytes that may still come.
+    /// Bytes for which the window is still opened.
     left: u64,
 }
 
@@ -75,11 +75,12 @@ impl<'s> Rest<'s> {
         Self { stream, left: max_body.saturating_add(http1::DRAIN_LIMIT) }
     }
 
-    /// Drops what is there; ready when nothing more comes, or too much came.
+    /// Drops what is there; ready when nothing more comes.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while self.left > 0 {
-            let Some(Ok(piece)) = ready!(self.stream.poll_data(cx)) else { break };
-            let _ = self.stream.flow_control().release_capacity(piece.len());
+        while let Some(Ok(piece)) = ready!(self.stream.poll_data(cx)) {
+            if self.left > 0 {
+                let _ = self.stream.flow_control().release_capacity(piece.len());
+            }
             self.left = self.left.saturating_sub(piece.len() as u64);
         }
         Poll::Ready(())
@@ -93,7 +94,7 @@ impl<'s> Rest<'s> {
         let slot = shared.local.deadlines.stream_slot();
         slot.set(shared.local.clock.now().after(LINGER));
         poll_fn(|cx| match self.poll(cx) {
-            Poll::Pending if slot.is_over(cx) => Poll::Ready(()),
+            Poll::Pending if self.left == 0 || slot.is_over(cx) => Poll::Ready(()),
             polled => polled,
         })
         .await;

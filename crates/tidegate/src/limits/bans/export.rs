@@ -14,7 +14,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::offence::Offence;
-use super::{BANS_MAX, Ban, BanBook, EVIDENCE_MAX, LONGEST, REMEMBERED};
+use super::{BANS_MAX, Ban, BanBook, EVIDENCE_MAX, LONGEST, REMEMBERED, Register};
 use crate::clock::{Millis, Utc};
 use crate::http::reject::Event;
 
@@ -113,8 +113,9 @@ impl BanBook {
         out
     }
 
-    /// Takes over the bans of a state that was saved, as if they had been given by this process.
+    /// Takes over the bans of a state that was saved, as if they had been given by this process, and forgets its own.
     pub fn restore(&self, state: &str, now: Millis, wall: u64) -> Restored {
+        self.write(|register| *register = Register::default());
         let mut restored = Restored::default();
         for line in state.lines().filter(|line| !line.trim().is_empty()) {
             match Line::read(line).and_then(|line| line.ban(now, wall)) {

@@ -140,6 +140,10 @@ fn sec_1_a_state_is_read_back_on_another_clock() {
     let bans = other.list(now, usize::MAX);
     assert_eq!((&bans[1].evidence, bans[1].since, bans[1].shadow), (&first.evidence, first.since, false));
     assert_eq!((&bans[0].evidence, bans[0].shadow), (&second.evidence, true));
+    // What was lifted since is not in the next one, and banned no more.
+    book.lift(client(1));
+    assert_eq!(other.restore(&book.save(Millis(6 * MINUTE), WALL), now, WALL).bans, 1);
+    assert!(other.check(client(1), now).is_none() && other.check(client(2), now).is_some());
     // One that has ended is still remembered, one that ended a day ago is not.
     let later = BanBook::new();
     assert_eq!(later.restore(&saved, now, WALL + 30 * MINUTE).bans, 2);

@@ -26,7 +26,7 @@ pub(super) struct ByName {
 impl ByName {
     pub(super) fn new(identities: &[Identity]) -> Self {
         let mut known: HashMap<String, Vec<Arc<CertifiedKey>>> = HashMap::new();
-        for Identity { certified, certificate } in identities {
+        for Identity { certified, certificate, .. } in identities {
             for name in &certificate.names {
                 known.entry(key_of(name).to_owned()).or_default().push(Arc::clone(certified));
             }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -13,12 +14,14 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-use super::facts::Facts;
+use super::facts::{Facts, listed};
 use super::{Identity, fingerprint};
 use crate::config::TlsPair;
 
 /// A chain is some kilobytes; more than 1 MiB is another file, named by mistake.
 const FILE_MAX: u64 = 1 << 20;
+/// The bits of a mode that are for everybody.
+const OTHERS: u32 = 0o007;
 /// Shorter keys of RSA are refused by every browser, and by the crypto library (NIST SP 800-131A §3).
 const RSA_BITS_MIN: usize = 2048;
 
@@ -41,6 +44,11 @@ impl Certificate {
     /// What it is called where there is room for one name.
     pub fn name(&self) -> &str {
         self.names.first().map_or("(no name)", String::as_str)
+    }
+
+    /// The names, where there is room for some of them.
+    pub fn shown_names(&self) -> String {
+        listed(&self.names)
     }
 
     /// A sentence for the operator, where it ends within `notice` of `now`, has ended, or has no name.
@@ -120,10 +128,10 @@ pub enum Problem {
     )]
     WeakKey(usize),
     /// Whose it is, and when it ended.
-    #[error("the certificate of {0} expired on {1}; renew it")]
+    #[error("the certificate for {0} expired on {1}; renew it")]
     Expired(String, String),
     /// Whose it is, and when it begins.
-    #[error("the certificate of {0} is valid from {1} only; is the clock of this machine right?")]
+    #[error("the certificate for {0} is valid from {1} only; is the clock of this machine right?")]
     NotYetValid(String, String),
 }
 
@@ -134,15 +142,19 @@ pub enum Problem {
 pub(super) fn read(pair: &TlsPair, now: SystemTime) -> Result<Identity, CertificateError> {
     let in_cert = |problem| CertificateError::File(pair.cert.clone(), problem);
     let in_key = |problem| CertificateError::File(pair.key.clone(), problem);
-    let chain = content(&pair.cert).and_then(|text| chain(&text)).map_err(in_cert)?;
+    let chain = content(&pair.cert).and_then(|(text, _)| chain(&text)).map_err(in_cert)?;
     let facts = judged(&chain, now).map_err(in_cert)?;
-    let key = content(&pair.key).and_then(|text| key(&text)).map_err(in_key)?;
+    let (text, mode) = content(&pair.key).map_err(in_key)?;
+    let key = key(&text).map_err(in_key)?;
     let key = any_supported_type(&key).map_err(|_| in_key(Problem::BadKey))?;
     let certified = CertifiedKey::new(chain, key);
     if let Err(problem) = matches(&certified, &pair.cert) {
         return Err(in_key(problem));
     }
-    Ok(Identity::new(certified, facts, Some(pair.cert.clone())))
+    Ok(Identity {
+        exposed: exposed(&pair.key, mode),
+        ..Identity::new(certified, facts, Some(pair.cert.clone()))
+    })
 }
 
 impl Identity {
@@ -151,12 +163,21 @@ impl Identity {
         let Facts { names, not_before, not_after, .. } = facts;
         let fingerprint = fingerprint(certified.cert.first().map_or(&[], |first| first.as_ref()));
         let certificate = Certificate { names, not_before, not_after, file, fingerprint };
-        Self { certified: Arc::new(certified), certificate }
+        Self { certified: Arc::new(certified), certificate, exposed: None }
     }
 }
 
-/// What `file` holds. One that is no file, as a pipe that nobody writes to, must not hold up a reload.
-fn content(file: &Path) -> Result<Vec<u8>, Problem> {
+/// A sentence for the operator, where everybody on this machine may read or replace the key in `file`. A group may: that
+/// is how a server that is not root gets it, as from Debian's `ssl-cert`.
+fn exposed(file: &Path, mode: u32) -> Option<String> {
+    (mode & OTHERS != 0).then(|| {
+        let (file, mode) = (file.display(), mode & 0o7777);
+        format!("the private key in {file} is open to every user of this machine (mode {mode:04o}); chmod o= {file}")
+    })
+}
+
+/// What `file` holds, and its mode. One that is no file, as a pipe that nobody writes to, must not hold up a reload.
+fn content(file: &Path) -> Result<(Vec<u8>, u32), Problem> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let open = rustix::fs::open(file, flags, Mode::empty());
     let mut open = File::from(open.map_err(|errno| Problem::Unreadable(errno.into()))?);
@@ -166,7 +187,7 @@ fn content(file: &Path) -> Result<Vec<u8>, Problem> {
     }
     let mut bytes = Vec::new();
     (&mut open).take(FILE_MAX).read_to_end(&mut bytes).map_err(Problem::Unreadable)?;
-    Ok(bytes)
+    Ok((bytes, meta.mode()))
 }
 
 fn chain(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Problem> {
@@ -206,10 +227,10 @@ fn judged(chain: &[CertificateDer<'_>], now: SystemTime) -> Result<Facts, Proble
         return Err(Problem::WeakKey(bits));
     }
     if facts.not_after < now {
-        return Err(Problem::Expired(facts.subject, fmt_http_date(facts.not_after)));
+        return Err(Problem::Expired(facts.called(), fmt_http_date(facts.not_after)));
     }
     if facts.not_before > now {
-        return Err(Problem::NotYetValid(facts.subject, fmt_http_date(facts.not_before)));
+        return Err(Problem::NotYetValid(facts.called(), fmt_http_date(facts.not_before)));
     }
     Ok(facts)
 }

@@ -26,7 +26,27 @@ pub(super) struct Facts {
     pub(super) rsa_bits: Option<usize>,
 }
 
+/// Names shown: a certificate may have a hundred.
+const SHOWN: usize = 8;
+
+/// The first of `names`, and how many more there are.
+pub(super) fn listed(names: &[String]) -> String {
+    match names.split_at_checked(SHOWN) {
+        _ if names.is_empty() => "no name".to_owned(),
+        Some((first, more)) if !more.is_empty() => format!("{} and {} more", first.join(", "), more.len()),
+        _ => names.join(", "),
+    }
+}
+
 impl Facts {
+    /// What it is called: by the names for which it stands, else by whom it is for. Many are issued without the latter.
+    pub(super) fn called(&self) -> String {
+        if self.names.is_empty() && !self.subject.is_empty() {
+            return self.subject.clone();
+        }
+        listed(&self.names)
+    }
+
     /// Reads `der`.
     ///
     /// # Errors

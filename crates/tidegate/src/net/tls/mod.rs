@@ -73,6 +73,8 @@ struct Identity {
     certified: Arc<CertifiedKey>,
     /// What people are told of it.
     certificate: Certificate,
+    /// What the operator is told of the file of its key, where others may read that.
+    exposed: Option<String>,
 }
 
 impl Tls {
@@ -104,9 +106,26 @@ impl Tls {
         Ok(Self { config: Arc::new(config(&identities, before)?), identities })
     }
 
+    /// Whether clients are shown the same certificates by both.
+    pub fn shows_the_same(before: Option<&Self>, now: Option<&Self>) -> bool {
+        match (before, now) {
+            (Some(before), Some(now)) => same_chains(&before.identities, &now.identities),
+            (before, now) => before.is_none() && now.is_none(),
+        }
+    }
+
     /// The certificates, in the order of the settings: the first is shown to who names none of the others.
     pub fn certificates(&self) -> impl Iterator<Item = &Certificate> {
         self.identities.iter().map(|identity| &identity.certificate)
+    }
+
+    /// What an operator should do about keys that others may read, a sentence for each file.
+    pub fn exposed_keys(&self) -> Vec<String> {
+        let mut exposed: Vec<_> =
+            self.identities.iter().filter_map(|identity| identity.exposed.clone()).collect();
+        exposed.sort();
+        exposed.dedup();
+        exposed
     }
 
     /// What an operator should do at the time `now`, a sentence for each certificate that ends soon.
@@ -132,16 +151,6 @@ fn config(identities: &[Identity], before: Option<&Tls>) -> Result<ServerConfig,
         None => aws_lc_rs::Ticketer::new()?,
     };
     Ok(config)
-}
-
-impl Tls {
-    /// Whether clients are shown the same certificates by both.
-    pub fn shows_the_same(before: Option<&Self>, now: Option<&Self>) -> bool {
-        match (before, now) {
-            (Some(before), Some(now)) => same_chains(&before.identities, &now.identities),
-            (before, now) => before.is_none() && now.is_none(),
-        }
-    }
 }
 
 /// Whether tickets that were given out go on: a resumed session shows no certificate, so those of one that is served

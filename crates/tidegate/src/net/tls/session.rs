@@ -33,6 +33,7 @@ const UNREAD_MOST: usize = 16 * 1024 + 2 * 1024 + 5 + RECEIVED_AT_ONCE;
 const RECEIVED_AT_ONCE: usize = 20 * 1024;
 /// Most plaintext that is sealed at once: four records leave in one call, and stay in a core's cache on their way.
 const PORTION: usize = 4 * RECORD;
+
 /// The TLS of one connection.
 pub(in crate::net) struct Session {
     tls: UnbufferedServerConnection,
@@ -245,8 +246,8 @@ impl Session {
         !self.plain.is_empty()
     }
 
-    /// Gives memory back while the peer sends nothing.
-    pub(super) fn rest(&mut self) {
+    /// Gives memory back while nothing is done with what was received.
+    pub(in crate::net) fn rest(&mut self) {
         self.unread.settle();
     }
 

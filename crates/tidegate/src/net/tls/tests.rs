@@ -13,7 +13,7 @@ use rustls::{
 
 use super::seal::RECORD;
 use super::*;
-use crate::net::Transport;
+use crate::net::{Progress, Transport};
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
 
@@ -371,7 +371,7 @@ async fn shake_hands(io: &mut Transport, tls: &Tls) {
     io.begin_tls(tls).unwrap();
     loop {
         poll_fn(|cx| io.poll_hear(cx)).await.unwrap();
-        if io.advance_handshake().unwrap().is_some() {
+        if matches!(io.advance_handshake().unwrap(), Progress::Agreed(_)) {
             return;
         }
         poll_fn(|cx| io.poll_flush(cx)).await.unwrap();
