@@ -59,7 +59,7 @@ fn send(server: &Server, bytes: impl AsRef<[u8]>) -> Response {
 
 #[test]
 fn sec_5_each_kind_is_one_line_with_its_rule_and_the_id_of_the_refusal() {
-    let server = setup(&["--header-timeout", "500ms"]).start();
+    let server = setup(&["--header-timeout", "2s"]).start();
     let host = server.host();
     for (kind, rule, request) in [
         ("traversal", "traversal", format!("GET /../x HTTP/1.1\r\nHost: {host}\r\n\r\n")),
@@ -78,10 +78,13 @@ fn sec_5_each_kind_is_one_line_with_its_rule_and_the_id_of_the_refusal() {
         assert_eq!((&entry["kind"], &entry["rule"]), (&kind.into(), &rule.into()), "{entry}");
         assert_eq!(entry["client"], "127.0.0.1", "{entry}");
         assert!(entry["evidence"].as_str().is_some_and(|text| !text.is_empty()), "{entry}");
-        eventually("a warning", || !lines_with(&server, &id).is_empty());
-        let said = lines_with(&server, &id);
-        let warnings: Vec<_> = said.iter().filter(|line| line.contains(" WARNING ")).collect();
-        assert!(warnings.len() == 1 && warnings[0].contains(rule), "{said:#?}");
+        let warnings = || {
+            let said = lines_with(&server, &id).into_iter();
+            said.filter(|line| line.contains(" WARNING ")).collect::<Vec<_>>()
+        };
+        eventually("a warning", || !warnings().is_empty());
+        let said = warnings();
+        assert!(said.len() == 1 && said[0].contains(rule), "{said:#?}");
         assert_eq!(audit(&server).iter().filter(|entry| entry["id"] == id.as_str()).count(), 1);
     }
 }
@@ -136,7 +139,7 @@ fn sec_5_a_flood_is_ten_lines_a_second_for_each_client_and_the_rest_is_counted()
         lines.iter().filter(|line| line.contains(" WARNING ")).count()
     };
     assert!(warned() <= 10 * seconds + 2, "{} warnings in {seconds} s", warned());
-    assert!(metric(&server, "tidegate_events_total{kind=\"traversal\"}") >= 401.0);
+    eventually("all are counted", || metric(&server, "tidegate_events_total{kind=\"traversal\"}") >= 401.0);
     // The count of what was left out is said once its second is over, or with the next line.
     std::thread::sleep(Duration::from_millis(1_100));
     proxy.get("203.0.113.7", TRAVERSAL);
@@ -229,11 +232,9 @@ fn sec_5_a_flood_over_many_connections_is_one_client_all_the_same() {
         assert_eq!(server.get(TRAVERSAL).code(), "traversal");
     }
     let seconds = usize::try_from(begun.elapsed().as_secs()).unwrap() + 2;
-    assert!(
-        server.get("/last").status == 404
-            && metric(&server, "tidegate_events_total{kind=\"traversal\"}") >= 400.0
-    );
+    eventually("all are counted", || metric(&server, "tidegate_events_total{kind=\"traversal\"}") >= 400.0);
     std::thread::sleep(Duration::from_millis(1_200));
+    eventually("some are written", || audit(&server).len() >= 10);
     let audited = audit(&server).len();
     assert!((10..=10 * seconds).contains(&audited), "{audited} lines in {seconds} s");
 }

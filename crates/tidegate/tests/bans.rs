@@ -6,7 +6,7 @@ mod process;
 mod support;
 mod visitors;
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use process::lines_with;
 use serde_json::Value;
@@ -19,6 +19,9 @@ use visitors::{
 const MALLORY: &str = "203.0.113.7";
 const ALICE: &str = "203.0.113.8";
 
+/// What a busy machine makes of the difference between two clocks, in milliseconds.
+const TWO_CLOCKS: u64 = 200;
+
 /// Behind a proxy, and with no rate limit that would come first.
 fn setup(args: &[&str]) -> Setup {
     Setup::new().file("index.html", "home").args(&BEHIND_PROXY).args(&["--rate-limit", "off"]).args(args)
@@ -30,10 +33,16 @@ fn entry(server: &Server, client: &str) -> Option<Value> {
     list.into_iter().find(|ban| ban["client"] == client)
 }
 
-/// Asserts that a ban lasts for `millis`, up to what two clocks and a busy machine make of it.
+/// Asserts that a ban lasts for `millis`.
 fn lasts(ban: &Value, millis: u64) {
     let length = ban["until"].as_u64().unwrap() - ban["since"].as_u64().unwrap();
-    assert!(length.abs_diff(millis) < 200, "{length} ms: {ban}");
+    assert!(length.abs_diff(millis) < TWO_CLOCKS, "{length} ms: {ban}");
+}
+
+/// The wall clock, in milliseconds.
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    u64::try_from(since.as_millis()).unwrap()
 }
 
 #[test]
@@ -126,7 +135,7 @@ fn sec_5_a_scan_for_names_is_banned_and_a_few_dead_links_are_not() {
 
 #[test]
 fn load_5_slow_heads_lead_to_a_ban_too() {
-    let args = ["--bans", "on", "--limit-loopback", "--rate-limit", "off", "--header-timeout", "300ms"];
+    let args = ["--bans", "on", "--limit-loopback", "--rate-limit", "off", "--header-timeout", "2s"];
     let server = Setup::new().file("index.html", "home").args(&args).start();
     let crowd: Vec<_> = (0..100)
         .map(|_| {
@@ -142,20 +151,21 @@ fn load_5_slow_heads_lead_to_a_ban_too() {
 
 #[test]
 fn sec_5_a_ban_ends_by_itself_and_the_next_one_is_longer() {
-    let server = setup(&["--bans", "on", "--ban-time", "1s"]).start();
+    let server = setup(&["--bans", "on", "--ban-time", "3s"]).start();
     let mut proxy = Proxy::of(&server);
     provoke_ban(&mut proxy, MALLORY);
     let begun = Instant::now();
     let first = entry(&server, MALLORY).expect("in the book");
-    lasts(&first, 1_000);
+    lasts(&first, 3_000);
     while is_banned(&mut proxy, MALLORY) {
         assert!(begun.elapsed() < support::SOON, "it never ends");
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert!(begun.elapsed() > Duration::from_millis(900), "{:?}", begun.elapsed());
+    let (now, until) = (now_ms(), first["until"].as_u64().unwrap());
+    assert!(now + TWO_CLOCKS > until, "free {} ms before its time", until - now);
     provoke_ban(&mut proxy, MALLORY);
     let second = entry(&server, MALLORY).expect("in the book again");
-    lasts(&second, 2_000);
+    lasts(&second, 6_000);
     assert_eq!(second["times"], 2);
 }
 
@@ -246,8 +256,8 @@ fn run_5_bans_switched_on_by_reload_catch_whoever_goes_on() {
     server.folder.write("t.toml", "[limits]\nbans = 'on'\n");
     server.signal("HUP");
     eventually("on", || snapshot(&server)["bans"]["mode"] == "on");
-    let banned = (0..100).any(|_| proxy.get(MALLORY, TRAVERSAL).code() == "banned");
-    assert!(banned, "{}", snapshot(&server)["bans"]);
+    // Each on a connection of its own: the worker of `proxy` may hear of it last.
+    eventually("he is caught", || Proxy::of(&server).get(MALLORY, TRAVERSAL).code() == "banned");
     assert!(!is_banned(&mut proxy, ALICE));
 }
 

@@ -140,14 +140,24 @@ fn once(server: &Server, number: usize) {
     let request = format!("GET / HTTP/1.1\r\nHost: {}\r\nConnection: {how}\r\n\r\n", server.host());
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = [0; 1024];
-    let count = stream.read(&mut answer).unwrap();
+    let count = read(&mut stream, &mut answer);
     assert!(
         answer.starts_with(b"HTTP/1.1 200 "),
         "{number}: {:?}",
         String::from_utf8_lossy(&answer[..count])
     );
     if server_first {
-        assert_eq!(stream.read(&mut answer).unwrap(), 0, "{number}: the server closes");
+        assert_eq!(read(&mut stream, &mut answer), 0, "{number}: the server closes");
+    }
+}
+
+/// Where a read has a time limit the kernel may interrupt it for no reason of ours.
+fn read(stream: &mut TcpStream, into: &mut [u8]) -> usize {
+    loop {
+        match stream.read(into) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            outcome => return outcome.unwrap(),
+        }
     }
 }
 
@@ -160,6 +170,9 @@ fn row_e5_load_1_thirty_thousand_short_connections_of_one_address() {
     let mut server =
         Setup::new().file("index.html", "home").args(&["-H", &host, "--access-log", "off"]).start();
     assert_eq!(server.addr.ip(), host.parse::<Ipv4Addr>().unwrap());
+    // What is opened once must not count.
+    (0..16).for_each(|number| once(&server, number));
+    server.rests();
     let (held, memory) = (server.descriptors(), server.memory_kib());
     std::thread::scope(|scope| {
         for part in 0..4 {
@@ -208,8 +221,7 @@ fn row_e6_load_1_a_client_that_vanishes_at_any_byte_gives_back_what_it_held() {
         reset_everywhere(&server, request);
     }
     eventually("descriptors are free", || server.descriptors() <= held);
-    let used = idle_second(&server);
-    assert!(used < 0.1, "{used} s of processor time in 1 s with nobody there");
+    eventually("nobody there costs no processor time", || idle_second(&server) < 0.1);
     // All four places for bodies can be had.
     let mut again: Vec<_> = (0..4).map(|_| server.connect()).collect();
     for client in &mut again {
@@ -237,8 +249,7 @@ fn row_e6_load_1_a_reader_that_vanishes_or_stops_costs_no_processor_time() {
     eventually("descriptors are free", || server.descriptors() <= held);
     let stopped: Vec<_> = (0..20).map(|_| begin(server.connect())).collect();
     stopped.iter().for_each(Client::finish);
-    std::thread::sleep(Duration::from_millis(300));
-    let used = idle_second(&server);
-    assert!(used < 0.1, "{used} s of processor time in 1 s: a spinning loop");
+    // A loop that spins does so in each second.
+    eventually("they cost no processor time", || idle_second(&server) < 0.1);
     assert_eq!(server.get("/healthz").status, 200);
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
+mod process;
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -138,9 +139,7 @@ fn run_4_the_demo_tells_who_is_not_there() {
         let output = demo(&folder, &[url]).output().unwrap();
         (output.status.code(), text(&output))
     };
-    // A port that was free a moment ago.
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let (code, said) = run(&format!("http://{free}"));
+    let (code, said) = run(&format!("http://127.0.0.1:{}", process::free_port()));
     assert!(code == Some(1) && said.contains("nothing answers there"), "{code:?} {said}");
     for url in ["localhost:8080", "https://localhost:8080", "http://localhost/page"] {
         let (code, said) = run(url);

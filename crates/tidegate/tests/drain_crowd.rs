@@ -14,6 +14,7 @@ mod support;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use life::Process;
@@ -25,6 +26,8 @@ use support::{SOON, Setup, eventually};
 const OF_EACH: usize = 250;
 /// More than socket buffers and the server's own hold for a reader that does not read.
 const LARGE: usize = 3 << 20;
+/// Clients that read at a time.
+const AT_A_TIME: usize = 16;
 /// Time for an idle connection to be closed on a busy machine; 200 ms is what is promised on an idle one.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
@@ -100,6 +103,23 @@ impl Slow {
         let status = String::from_utf8_lossy(self.received.get(9..12).unwrap_or_default()).into_owned();
         (status, self.received.len() - head.map_or(0, |end| end + 4))
     }
+
+    fn assert_answered(self) {
+        let begun = self.begun;
+        let (status, length) = self.last_answer();
+        let expected = match begun {
+            Begun::HalfHead | Begun::Idle => ("200", 4),
+            Begun::SlowReader => ("200", LARGE),
+            Begun::HalfBody => ("201", length),
+        };
+        assert_eq!((status.as_str(), length), expected, "{begun:?}");
+    }
+}
+
+/// One test after the other: a body and a reader have a pace to keep, and thousands of connections take their time.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// This process shall hold a thousand connections.
@@ -117,16 +137,18 @@ fn with_a_thousand(drain: &str) -> (Setup, Process, Vec<Slow>) {
     // All uploads are finished in one moment, which is more than the queue of the pool takes by default.
     let setup = setup.args(&["--queue", "1000"]);
     let server = Process::start(&setup, &["--access-log", "off"]);
-    let kinds = [Begun::HalfHead, Begun::HalfBody, Begun::SlowReader, Begun::Idle];
-    let mut slow: Vec<_> =
-        (0..4 * OF_EACH).map(|number| Slow::begin(server.addr, kinds[number % 4])).collect();
-    slow.iter_mut().filter(|slow| matches!(slow.begun, Begun::SlowReader | Begun::Idle)).for_each(Slow::hear);
+    let begin = |begun| Slow::begin(server.addr, begun);
+    let kinds = [Begun::HalfHead, Begun::SlowReader, Begun::Idle];
+    let mut slow: Vec<_> = (0..3 * OF_EACH).map(|number| begin(kinds[number % 3])).collect();
+    slow.iter_mut().filter(|slow| slow.begun != Begun::HalfHead).for_each(Slow::hear);
+    // Last of all: ten seconds after its first byte a body must have kept a pace.
+    slow.extend((0..OF_EACH).map(|_| begin(Begun::HalfBody)));
     eventually("all are seated", || {
         let status = server.connect().get("/metrics?format=json").json();
         status["tidegate_connections"].as_f64().unwrap() >= 4.0 * OF_EACH as f64
     });
     // A half head that was not read yet would count as idle.
-    std::thread::sleep(Duration::from_millis(300));
+    server.rests();
     (setup, server, slow)
 }
 
@@ -145,6 +167,22 @@ fn assert_cut(slow: Vec<Slow>) {
     }
 }
 
+/// Asserts that each gets the whole of its answer. Some at a time, for it takes a tenth of a second until one that has not
+/// read has the rest.
+fn assert_all_are_answered(slow: Vec<Slow>) {
+    let left = Mutex::new(slow);
+    let take = || left.lock().unwrap().pop();
+    std::thread::scope(|scope| {
+        for _ in 0..AT_A_TIME {
+            scope.spawn(|| {
+                while let Some(slow) = take() {
+                    slow.assert_answered();
+                }
+            });
+        }
+    });
+}
+
 /// Waits until every idle connection is closed, and asserts that it was soon and that no other one is.
 fn assert_only_the_idle_leave(slow: &mut [Slow], since: Instant) {
     while !all(slow, true).all(Slow::has_ended) {
@@ -157,30 +195,23 @@ fn assert_only_the_idle_leave(slow: &mut [Slow], since: Instant) {
 
 #[test]
 fn row_j6_run_5_a_thousand_slow_connections_are_finished() {
+    let _alone = alone();
     let (setup, mut server, mut slow) = with_a_thousand("1h");
     let told = Instant::now();
     server.signal("TERM");
     assert_only_the_idle_leave(&mut slow, told);
     std::thread::sleep(Duration::from_secs(1));
     assert!(!all(&mut slow, false).any(Slow::has_ended), "cut before the deadline");
-    slow.iter_mut().for_each(Slow::finish);
-    for slow in slow {
-        let begun = slow.begun;
-        let (status, length) = slow.last_answer();
-        let expected = match begun {
-            Begun::HalfHead | Begun::Idle => ("200", 4),
-            Begun::SlowReader => ("200", LARGE),
-            Begun::HalfBody => ("201", length),
-        };
-        assert_eq!((status.as_str(), length), expected, "{begun:?}");
-    }
+    slow.iter_mut().rev().for_each(Slow::finish);
+    assert_all_are_answered(slow);
     assert_eq!(server.end(), Some(0), "nothing was cut");
     assert_eq!(std::fs::read_dir(setup.root().join("uploads")).unwrap().count(), OF_EACH);
 }
 
 #[test]
 fn row_j6_run_5_at_the_deadline_what_is_left_of_a_thousand_is_cut() {
-    let (_setup, mut server, mut slow) = with_a_thousand("3s");
+    let _alone = alone();
+    let (_setup, mut server, mut slow) = with_a_thousand("5s");
     let told = Instant::now();
     server.signal("TERM");
     assert_only_the_idle_leave(&mut slow, told);
@@ -190,8 +221,8 @@ fn row_j6_run_5_at_the_deadline_what_is_left_of_a_thousand_is_cut() {
     }
     assert_eq!(server.end(), Some(3), "some were cut");
     let took = told.elapsed();
-    println!("a drain of 3 s with {} unfinished connections took {took:?}", 3 * OF_EACH);
-    assert!(took >= Duration::from_secs(3) && took < Duration::from_secs(3) + SOON, "{took:?}");
+    println!("a drain of 5 s with {} unfinished connections took {took:?}", 3 * OF_EACH);
+    assert!(took >= Duration::from_secs(5) && took < Duration::from_secs(5) + SOON, "{took:?}");
     assert_cut(slow);
     let line = server.hear("the drain deadline passed");
     assert!(line.contains(&format!("{} connections are cut", 3 * OF_EACH)), "{line}");
@@ -199,6 +230,7 @@ fn row_j6_run_5_at_the_deadline_what_is_left_of_a_thousand_is_cut() {
 
 #[test]
 fn row_j6_run_5_a_second_signal_cuts_a_thousand_at_once() {
+    let _alone = alone();
     let (_setup, mut server, mut slow) = with_a_thousand("1h");
     server.signal("TERM");
     assert_only_the_idle_leave(&mut slow, Instant::now());
@@ -210,6 +242,7 @@ fn row_j6_run_5_a_second_signal_cuts_a_thousand_at_once() {
 /// What the others look at is seen where there is something to see: a server without time to finish cuts them.
 #[test]
 fn row_j6_run_5_without_a_drain_a_thousand_are_cut() {
+    let _alone = alone();
     let (_setup, mut server, slow) = with_a_thousand("0s");
     server.signal("TERM");
     assert_eq!(server.end(), Some(3));
@@ -218,7 +251,8 @@ fn row_j6_run_5_without_a_drain_a_thousand_are_cut() {
 
 #[test]
 fn row_j6_run_5_the_delay_before_a_drain_refuses_nobody() {
-    let setup = crowd::with_files(Setup::new()).args(&["--drain-delay", "2s", "--access-log", "off"]);
+    let _alone = alone();
+    let setup = crowd::with_files(Setup::new()).args(&["--drain-delay", "6s", "--access-log", "off"]);
     let mut server = Process::start(&setup, &[]);
     assert_eq!(server.status("/readyz"), 200);
     let crowd = Crowd::at(&At::Tcp(server.addr), &crowd::ALL);

@@ -116,7 +116,7 @@ fn row_i3_up_3_a_staging_file_left_by_a_kill_is_hidden_and_swept() {
     let keep = support::Folder::new();
     let mut server = beside(&keep.0).args(&["--threads", "1"]).start();
     let faults = ["-e", "trace=openat,fsync", "-e", "inject=openat:error=EOPNOTSUPP:when=1"];
-    let slow = ["-e", "inject=fsync:delay_enter=2000000:when=1"];
+    let slow = ["-e", "inject=fsync:delay_enter=15000000:when=1"];
     let strace =
         Strace::attach(&server, "pool-", &[faults, [slow[0], slow[1], "-e", "signal=none"]].concat());
     let mut client = server.connect();

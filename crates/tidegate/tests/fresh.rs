@@ -135,6 +135,12 @@ fn under_watch(size: usize, changes: u32, change: impl Fn(&Path, usize, u32) -> 
         for step in 1..=changes {
             std::thread::sleep(STALE + Duration::from_millis(300));
             history.push(change(&path, size, step));
+            // What nobody sees while it is there is found by the check.
+            let (made, to) = (Instant::now(), history[history.len() - 1].to);
+            let is_seen = || found.lock().unwrap().iter().rev().any(|(seen, ..)| *seen == to);
+            while !is_seen() && made.elapsed() < SOON {
+                std::thread::sleep(Duration::from_millis(10));
+            }
         }
         std::thread::sleep(STALE + Duration::from_millis(300));
         stop.store(true, Relaxed);

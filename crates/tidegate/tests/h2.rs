@@ -117,7 +117,14 @@ fn told(response: &Response) -> (u16, BTreeSet<(String, String)>, String) {
 
 #[test]
 fn h2_1_every_answer_is_that_of_http_1() {
-    let server = setup().start();
+    // One worker: what it knows of a file is what both are told.
+    let server = setup().args(&["--workers", "1"]).start();
+    for coding in ["gzip", "br"] {
+        eventually("the sidecar is known", || {
+            let answer = over_http_1(&server, "GET", "/coded.css", &[("accept-encoding", coding)]);
+            answer.field("content-encoding") == Some(coding)
+        });
+    }
     let mut client = H2::connect(&server);
     for (method, target, fields, status) in REQUESTS {
         let what = format!("{method} {target} {fields:?}");

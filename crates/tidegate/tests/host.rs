@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should say where")]
 
+mod process;
 mod support;
 
 use std::io::{Read, Write};
@@ -166,7 +167,7 @@ fn host_1_the_port_may_be_left_out_where_it_is_the_default() {
     // An address of this process alone: the port is fixed, and others may run the same test.
     let id = std::process::id();
     let ip = format!("127.{}.{}.80", 64 + id / 256 % 128, id % 256);
-    if std::net::TcpListener::bind((ip.as_str(), 80)).is_err() {
+    if !process::is_free(SocketAddr::new(ip.parse().unwrap(), 80)) {
         assert!(std::env::var_os("CI").is_none(), "port 80 cannot be taken");
         eprintln!("skipped: host_1_the_port_may_be_left_out_where_it_is_the_default needs root");
         return;

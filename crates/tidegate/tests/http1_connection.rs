@@ -108,8 +108,8 @@ fn h1_3_without_a_limit_there_is_no_max_and_no_last_request() {
 fn h1_3_an_idle_connection_is_closed_without_a_word() {
     let server = server(&["--keep-alive", "1s"]);
     let mut client = server.connect();
-    assert_eq!(client.get("/").field("keep-alive"), Some("timeout=1, max=100"));
     let begun = Instant::now();
+    assert_eq!(client.get("/").field("keep-alive"), Some("timeout=1, max=100"));
     assert_eq!(client.rest(SOON), (Vec::new(), End::Closed));
     assert!(begun.elapsed() > Duration::from_millis(700), "idle for a second first");
 }
@@ -258,7 +258,7 @@ fn h1_6_fifty_answers_leave_in_few_writes() {
 
 /// Writes `one` again and again until the server takes no more for a while, or `most` times; the times in full.
 fn flood(client: &mut Client, one: &[u8], most: usize) -> usize {
-    client.stream.set_write_timeout(Some(Duration::from_millis(700))).unwrap();
+    client.stream.set_write_timeout(Some(Duration::from_secs(3))).unwrap();
     let all = one.repeat(most);
     let mut sent = 0;
     while sent < all.len() {
@@ -385,9 +385,9 @@ fn h1_9_the_linger_ends_by_time_and_by_size() {
         assert!(begun.elapsed() < SOON, "{sent} bytes were taken after the refusal");
     }
     // Nor is one waited for that sends nothing.
+    let alone = server.descriptors();
     let mut client = server.connect();
     client.send_request(head, b"");
     assert_eq!(client.response().status, 413);
-    let alone = server.descriptors();
-    support::eventually("the connection is given up", || server.descriptors() < alone);
+    support::eventually("the connection is given up", || server.descriptors() <= alone);
 }

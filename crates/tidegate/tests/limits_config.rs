@@ -168,7 +168,8 @@ fn run_3_lists_of_variables_are_split_at_commas() {
 
 #[test]
 fn run_1_the_start_up_block_tells_of_dashboard_and_limits() {
-    let server = Setup::new().args(&["--rate-limit", "50/s:75"]).start();
+    let mut server = Setup::new().args(&["--rate-limit", "50/s:75"]).start();
+    server.wait_for_log("  logs ");
     let log = server.log().join("\n");
     for part in ["/security-dashboard", "50/s"] {
         assert!(log.contains(part), "{part}: {log}");

@@ -17,6 +17,15 @@ fn count(names: &[String], begin: &str) -> usize {
     names.iter().filter(|name| name.starts_with(begin)).count()
 }
 
+/// Waits until one thread works and `waiting` uploads wait for it.
+fn pool_is(server: &Server, waiting: usize) {
+    let lines = ["\ntidegate_pool_busy 1\n".to_owned(), format!("\ntidegate_pool_queue_depth {waiting}\n")];
+    eventually("the pool is as busy as that", || {
+        let text = server.get("/metrics").text();
+        lines.iter().all(|line| text.contains(line))
+    });
+}
+
 /// A connection that is certainly busy: it was asked for a body that it does not send.
 fn busy(server: &Server) -> Client {
     let mut client = server.connect();
@@ -113,7 +122,7 @@ fn row_j4_load_3_a_full_queue_is_503_at_once_and_said_once() {
     let mut server =
         Setup::new().file("page.html", "served").args(&["--threads", "1", "--queue", "1"]).start();
     assert_eq!(server.get("/page.html").status, 200);
-    let slow = "inject=fsync:delay_enter=1500000";
+    let slow = "inject=fsync:delay_enter=15s";
     let strace = Strace::attach(&server, "pool-", &["-e", "trace=fsync", "-e", slow]);
     let upload = || {
         let mut client = server.connect();
@@ -121,8 +130,9 @@ fn row_j4_load_3_a_full_queue_is_503_at_once_and_said_once() {
         client
     };
     let mut first = upload();
-    std::thread::sleep(Duration::from_millis(300));
+    pool_is(&server, 0);
     let mut second = upload();
+    pool_is(&server, 1);
     eventually("not ready", || server.get("/readyz").status == 503);
     assert_refused(&server.get("/readyz"), 503, "pool_saturated");
     for _ in 0..10 {
@@ -136,8 +146,8 @@ fn row_j4_load_3_a_full_queue_is_503_at_once_and_said_once() {
     let mut asking = server.connect();
     asking.send_request(&format!("{UPLOAD}Expect: 100-continue\r\nContent-Length: 5\r\n"), b"");
     assert_refused(&asking.read_response(false).unwrap(), 503, "pool_saturated");
-    assert_eq!((first.response().status, second.response().status), (201, 201), "what was taken is kept");
     drop(strace);
+    assert_eq!((first.response().status, second.response().status), (201, 201), "what was taken is kept");
     assert_eq!(names(&server.uploads()).len(), 2);
     assert_eq!(server.get("/readyz").status, 200);
     stored_name(&server.upload(b"[4]"));
@@ -159,8 +169,9 @@ fn row_e3_load_3_a_newcomer_over_the_cap_takes_the_place_of_the_longest_idle() {
         })
         .collect();
     // The first came first, but was at work last: now the second is the longest idle.
+    server.rests();
     assert_eq!(clients[0].get("/").status, 200);
-    std::thread::sleep(Duration::from_millis(30));
+    server.rests();
     let mut fourth = server.connect();
     assert_eq!(fourth.get("/").status, 200);
     assert!(clients[1].is_closed());
@@ -195,7 +206,7 @@ fn row_e3_load_3_a_newcomer_over_a_cap_without_idle_ones_is_503() {
 /// Half a head is work, not idleness.
 #[test]
 fn load_3_a_connection_amid_its_head_is_not_idle() {
-    let server = Server::start(&["--max-connections", "3"]);
+    let server = Server::start(&["--max-connections", "3", "--header-timeout", "60s"]);
     let host = server.host();
     let mut halves: Vec<_> = (0..3)
         .map(|_| {
@@ -204,7 +215,7 @@ fn load_3_a_connection_amid_its_head_is_not_idle() {
             client
         })
         .collect();
-    std::thread::sleep(Duration::from_millis(500));
+    server.rests();
     let refused = server.connect().response();
     assert_refused(&refused, 503, "too_many_connections");
     for client in &mut halves {
@@ -274,15 +285,15 @@ fn row_j4_load_3_a_file_that_needs_the_full_pool_is_503() {
     }
     let args = ["--threads", "1", "--queue", "1"];
     let server = Setup::new().file("page.html", "served").file("other.html", "too").args(&args).start();
-    let slow = "inject=fsync:delay_enter=1500000";
+    let slow = "inject=fsync:delay_enter=15s";
     let pool = Strace::attach(&server, "pool-", &["-e", "trace=fsync", "-e", slow]);
     let cold = ["-e", "trace=openat2", "-e", "inject=openat2:error=EAGAIN"];
     let workers = Strace::attach(&server, "worker-", &cold);
     let mut uploads: Vec<_> = (0..2)
-        .map(|_| {
+        .map(|waiting| {
             let mut client = server.connect();
             client.send_request(&format!("{UPLOAD}Content-Length: 1\r\n"), b"1");
-            std::thread::sleep(Duration::from_millis(200));
+            pool_is(&server, waiting);
             client
         })
         .collect();
@@ -291,11 +302,12 @@ fn row_j4_load_3_a_file_that_needs_the_full_pool_is_503() {
     assert_refused(&refused, 503, "pool_saturated");
     assert!(refused.field("retry-after").is_some());
     assert_eq!(server.get("/healthz").status, 200);
+    drop(pool);
     for client in &mut uploads {
         assert_eq!(client.response().status, 201);
     }
     assert_eq!(server.get("/page.html").text(), "served", "by the pool");
-    drop((pool, workers));
+    drop(workers);
     assert_eq!(server.get("/other.html").text(), "too");
 }
 

@@ -165,7 +165,7 @@ fn obs_1_a_reader_that_is_gone_stops_neither_serving_nor_the_json_log() {
     let lines = || std::fs::read_to_string(&path).unwrap_or_default().matches("/a.html").count();
     let begun = Instant::now();
     while lines() < 20 {
-        assert!(begun.elapsed() < Duration::from_secs(5), "{} of 20 lines in the JSON log", lines());
+        assert!(begun.elapsed() < SOON, "{} of 20 lines in the JSON log", lines());
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -241,13 +241,13 @@ fn run_5_rotation_loses_no_line() {
     assert!(!log.contains("dropped"));
 }
 
-/// What a server that lives for 2 s on a terminal says.
+/// What a server that lives for 6 s on a terminal says.
 fn on_a_terminal(env: &[(&str, &str)], more: &str) -> String {
     let folder = Folder::new();
     folder.write("root/a.html", "hello");
     let port = process::free_port();
     let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let inner = format!("timeout --foreground -s TERM 2 {BINARY} -p {port} -r root {more}");
+    let inner = format!("timeout --foreground -s TERM 6 {BINARY} -p {port} -r root {more}");
     let mut command = Command::new("script");
     process::clean(&mut command, &folder.0).args(["-qec", &inner, "/dev/null"]).envs(env.iter().copied());
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();

@@ -12,7 +12,6 @@ mod support;
 mod tls;
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use h2raw::{Answer, H2};
 use panicking::{By, Came, Cost, Stage, Target, Traffic, asked, most, page};
@@ -216,7 +215,7 @@ fn row_j1_load_3_a_panic_while_turning_away_costs_no_place_among_those_who_are_t
 fn halfway(server: &Server) -> Client {
     let mut client = server.connect();
     client.send("GET /page.html HTTP/1.1\r\n");
-    std::thread::sleep(Duration::from_millis(50));
+    server.rests();
     client
 }
 

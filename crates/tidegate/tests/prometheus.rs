@@ -4,17 +4,19 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should say where")]
 #![allow(clippy::print_stdout, reason = "a skipped test says so")]
 
+mod process;
 mod support;
 mod tls;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use process::free_port;
 use serde_json::Value;
 use support::{Client, Folder, SOON, Server, Setup};
 use tls::Trust;
@@ -213,7 +215,7 @@ impl Prometheus {
             rules.display()
         );
         folder.write("prometheus.yml", config);
-        let addr = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let child = Command::new("prometheus")
             .current_dir(&folder.0)
             .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--log.level=error"])

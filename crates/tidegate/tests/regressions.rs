@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -14,14 +14,14 @@ use support::{Server, Setup, eventually};
 /// The idle time ran from the beginning of the last request, so that a slow upload used it up.
 #[test]
 fn h1_3_idle_time_counts_from_the_end_of_a_slow_request() {
-    let server = Server::start(&["--keep-alive", "2s"]);
+    let server = Server::start(&["--keep-alive", "3s"]);
     let mut client = server.connect();
     let head = "POST /upload HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 2\r\n";
     client.send_request(head, b"{");
-    std::thread::sleep(Duration::from_millis(2500));
+    std::thread::sleep(Duration::from_millis(3500));
     client.send("}");
     assert_eq!(client.response().status, 201);
-    std::thread::sleep(Duration::from_millis(700));
+    std::thread::sleep(Duration::from_millis(500));
     assert_eq!(client.get("/healthz").status, 200, "idle for less than a second");
 }
 
@@ -61,9 +61,11 @@ fn h1_9_late_bytes_of_a_closing_client_do_not_cost_it_the_answer() {
     let mut piece = vec![0; 200_000];
     loop {
         std::thread::sleep(Duration::from_millis(5));
-        match client.stream.read(&mut piece).expect("no reset") {
-            0 => break,
-            count => received += count,
+        match client.stream.read(&mut piece) {
+            Ok(0) => break,
+            Ok(count) => received += count,
+            // Where a read has a time limit the kernel may interrupt it for no reason of ours.
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Interrupted, "no reset"),
         }
     }
     assert!(received > size, "{received} bytes of head and body");

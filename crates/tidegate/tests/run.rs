@@ -8,10 +8,11 @@ mod support;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
-use std::time::Duration;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
 
 use process::{Bare, ended, free_port, get_over_unix, run};
-use support::{Client, Folder, Server, Setup, eventually};
+use support::{Client, Folder, SOON, Server, Setup, eventually};
 
 /// A folder with an empty `root`.
 fn folder() -> Folder {
@@ -25,6 +26,19 @@ fn row(server: &Server, name: &str) -> String {
     let start = format!("  {name} ");
     let line = server.log().into_iter().find(|line| line.starts_with(&start));
     line.unwrap_or_else(|| panic!("no row {name}: {:#?}", server.log()))[start.len()..].trim().to_owned()
+}
+
+/// Waits until it says `text` or ends, and how it ended.
+fn says_or_ends(server: &mut Bare, text: &str) -> Option<ExitStatus> {
+    let begun = Instant::now();
+    while !server.log().contains(text) {
+        let status = ended(&mut server.child, Duration::from_millis(10));
+        if status.is_some() {
+            return status;
+        }
+        assert!(begun.elapsed() < SOON, "it neither says {text:?} nor ends: {}", server.log());
+    }
+    None
 }
 
 #[test]
@@ -108,6 +122,7 @@ fn run_1_too_few_files_lower_the_cap_and_it_is_said() {
     let mut server = Setup::new().wrapper(&["prlimit", "--nofile=200:200"]).start();
     let line = server.wait_for_log("lowered");
     assert!(line.contains("WARNING") && line.contains("136") && line.contains("200"), "{line}");
+    server.wait_for_log("  logs ");
     assert!(row(&server, "limits").starts_with("136 connections"), "{:#?}", server.log());
     // Exactly at max-connections + 64 nothing is lowered.
     let setup = Setup::new().args(&["--max-connections", "136"]);
@@ -129,8 +144,8 @@ fn run_2_positionals_are_port_host_and_threads() {
     let port = free_port().to_string();
     let server = Bare::start(folder(), &[&port, "127.0.0.2", "3", "-r", "root"], &[]);
     let url = format!("http://127.0.0.2:{port}/");
-    server.wait_for_log(&url);
-    assert!(server.log().contains("3 threads"), "{}", server.log());
+    server.wait_for_log("  logs ");
+    assert!(server.log().contains(&url) && server.log().contains("3 threads"), "{}", server.log());
     let addr: SocketAddr = format!("127.0.0.2:{port}").parse().unwrap();
     assert_eq!(Client::connect(addr).get("/healthz").status, 200);
 }
@@ -243,16 +258,8 @@ fn run_3_of_servers_started_together_one_serves() {
         let args = ["-p", &port, "-r", "root", "--workers", "4", "--drain", "1s"];
         let mut all = [(); 4].map(|()| Bare::start(folder(), &args, &[]));
         let url = format!("127.0.0.1:{port}/");
-        let outcomes = all.each_mut().map(|server| {
-            loop {
-                if let Some(status) = ended(&mut server.child, Duration::from_millis(10)) {
-                    break status.code();
-                }
-                if server.log().contains(&url) {
-                    break None;
-                }
-            }
-        });
+        let outcomes =
+            all.each_mut().map(|server| says_or_ends(server, &url).and_then(|status| status.code()));
         let count = |what| outcomes.iter().filter(|outcome| **outcome == what).count();
         assert_eq!((count(None), count(Some(1))), (1, 3), "round {round}: {outcomes:?}");
     }
@@ -276,10 +283,11 @@ fn run_2_a_missing_root_is_exit_1_with_the_hint() {
 #[test]
 fn host_3_a_wildcard_without_names_says_the_flag_to_add() {
     let hint = |args: &[&str]| {
-        let server = Server::start(args);
-        // The connection is made first: a line that was to come has come when it is answered.
+        let mut server = Server::start(args);
+        // A line that was to come has come when that of a request has.
         let addr = (Ipv4Addr::LOCALHOST, server.addr.port()).into();
         assert_eq!(Client::connect(addr).get("/healthz").status, 200);
+        server.wait_for_log("GET /healthz");
         process::lines_with(&server, "--allow-host").len()
     };
     assert_eq!(hint(&["-H", "0.0.0.0"]), 1);
@@ -332,11 +340,10 @@ fn run_3_nothing_half_starts_for_want_of_descriptors() {
         ]);
         let child = command.stderr(std::process::Stdio::null()).spawn().unwrap();
         let mut server = Bare { child, folder };
-        if let Some(status) = ended(&mut server.child, Duration::from_millis(300)) {
+        if let Some(status) = says_or_ends(&mut server, "  logs ") {
             assert_eq!(status.code(), Some(1), "{limit}");
             continue;
         }
-        server.wait_for_log("  logs ");
         let tasks = format!("/proc/{}/task", server.child.id());
         let name =
             |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();

@@ -8,6 +8,7 @@ mod support;
 use std::io::Write;
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use process::{ended, lines_with};
@@ -99,8 +100,8 @@ fn run_5_a_head_that_is_under_way_is_answered_with_close() {
     assert_eq!(client.get("/healthz").field("connection"), Some("keep-alive"));
     let host = server.host();
     client.send(format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\n"));
-    // Time for the half head to be read; where it is not, the connection counts as idle.
-    std::thread::sleep(Duration::from_millis(200));
+    // Where the half head is not read yet, the connection counts as idle.
+    server.rests();
     server.signal("TERM");
     server.wait_for_log("shutting down");
     stops_accepting(&server);
@@ -229,7 +230,7 @@ fn run_5_a_second_signal_in_the_delay_ends_at_once() {
 
 #[test]
 fn run_5_drain_delay_accepts_on_with_readyz_503() {
-    let mut server = Setup::new().file("a.html", "here").args(&["--drain-delay", "2s"]).start();
+    let mut server = Setup::new().file("a.html", "here").args(&["--drain-delay", "5s"]).start();
     assert_eq!(server.get("/readyz").status, 200);
     let mut kept = server.connect();
     assert_eq!(kept.get("/a.html").status, 200);
@@ -242,7 +243,7 @@ fn run_5_drain_delay_accepts_on_with_readyz_503() {
     assert_eq!(server.get("/a.html").text(), "here", "on a new connection");
     assert_eq!(kept.get("/a.html").text(), "here", "and on an old one");
     assert_eq!(server.wait().code(), Some(0));
-    assert!(begun.elapsed() >= Duration::from_secs(2), "the delay was kept");
+    assert!(begun.elapsed() >= Duration::from_secs(5), "the delay was kept");
     assert!(TcpStream::connect(server.addr).is_err());
 }
 
@@ -250,8 +251,10 @@ fn run_5_drain_delay_accepts_on_with_readyz_503() {
 fn run_5_term_under_load_breaks_no_answer() {
     let mut server = Setup::new().file("a.bin", vec![b'a'; 50_000]).args(&["--max-requests", "0"]).start();
     let addr = server.addr;
+    let (first, firsts) = channel();
     let clients: Vec<_> = (0..4)
         .map(|_| {
+            let first = first.clone();
             std::thread::spawn(move || {
                 let mut client = Client::connect(addr);
                 let mut served = 0;
@@ -261,6 +264,9 @@ fn run_5_term_under_load_breaks_no_answer() {
                     let Some(response) = client.try_response(false) else { return (served, false) };
                     assert_eq!((response.status, response.body.len()), (200, 50_000));
                     served += 1;
+                    if served == 1 {
+                        first.send(()).unwrap();
+                    }
                     if response.closes() {
                         return (served, true);
                     }
@@ -268,6 +274,9 @@ fn run_5_term_under_load_breaks_no_answer() {
             })
         })
         .collect();
+    for _ in &clients {
+        firsts.recv_timeout(SOON).expect("each is served");
+    }
     std::thread::sleep(Duration::from_millis(300));
     server.signal("TERM");
     assert_eq!(server.wait().code(), Some(0));

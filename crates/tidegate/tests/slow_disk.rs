@@ -19,10 +19,10 @@ use support::client::End;
 use support::{Client, SOON, Server, Setup, eventually};
 
 /// How long the slow disk takes for each answer, …
-const DELAY: Duration = Duration::from_millis(700);
+const DELAY: Duration = Duration::from_secs(1);
 
 /// … and how long a file in memory may take at most meanwhile, on a busy machine.
-const PROMPT: Duration = Duration::from_millis(450);
+const PROMPT: Duration = Duration::from_millis(850);
 
 /// The kernel remembers names and attributes of the slow disk, or asks for them each time.
 const REMEMBERED: [Duration; 2] = [Duration::from_secs(3600), Duration::ZERO];
@@ -197,7 +197,7 @@ fn row_j4_load_3_a_pool_full_of_slow_files_refuses_the_rest() {
     }
     let files = NAMES.iter().map(|name| file(name, SMALL)).collect();
     let (server, fuse) = server(&["--threads", "2", "--queue", "2"], files, REMEMBERED[0]);
-    let delay = Duration::from_millis(300);
+    let delay = Duration::from_millis(600);
     fuse.delay(delay);
     let begun = Instant::now();
     let clients: Vec<_> = NAMES.iter().map(|name| asking(&server, &format!("/slow/{name}"))).collect();

@@ -28,8 +28,9 @@ fn id_of(response: &Response) -> &str {
     response.field("x-request-id").expect("an id")
 }
 
-/// What the operator reads of a refusal.
+/// What the operator reads of a refusal, once it is told.
 fn refusal(server: &Server, id: &str) -> Value {
+    server.rests();
     let response = operator_get(server, &format!("/status/refusals/{id}"));
     assert_eq!(response.status, 200, "{id}: {}", response.text());
     assert_eq!(response.field("cache-control"), Some("no-store"));
@@ -83,6 +84,7 @@ fn obs_4_status_counts_connections_and_what_was_served() {
         })
         .collect();
     eventually("six at least", || sum("connections") >= 6);
+    server.rests();
     assert!(sum("served") >= 6);
     drop(held);
     eventually("gone again", || sum("connections") <= 2);
@@ -94,7 +96,7 @@ fn obs_4_load_2_a_thread_tells_what_it_does() {
         return;
     }
     let server = Server::start(&["--threads", "2", "--queue", "5"]);
-    let slow = ["-e", "trace=fsync", "-e", "inject=fsync:delay_enter=2500000"];
+    let slow = ["-e", "trace=fsync", "-e", "inject=fsync:delay_enter=15s"];
     let pool = Strace::attach(&server, "pool-", &slow);
     let mut clients: Vec<_> = (0..3)
         .map(|_| {
@@ -115,10 +117,10 @@ fn obs_4_load_2_a_thread_tells_what_it_does() {
         assert!(thread["doing"].as_str().is_some_and(|text| !text.is_empty()), "{thread}");
         assert!(thread["since"].is_number(), "{thread}");
     }
+    drop(pool);
     for client in &mut clients {
         assert_eq!(client.response().status, 201);
     }
-    drop(pool);
     eventually("idle, and their work counted", || {
         let pool = status(&server)["pool"].clone();
         let served: u64 =
@@ -182,6 +184,7 @@ fn row_h3_obs_4_a_browser_gets_a_page_in_which_nothing_of_the_client_is_markup()
     let server = Server::start(&[]);
     let refused = server.get("/../<script>alert(1)</script>\"'&amp;");
     assert_eq!(refused.code(), "traversal");
+    server.rests();
     let target = format!("/status/refusals/{}", id_of(&refused));
     let page = server.request(&format!("GET {target} HTTP/1.1\r\nAccept: text/html\r\n"), b"");
     assert_eq!((page.status, page.field("content-type")), (200, Some("text/html; charset=utf-8")));

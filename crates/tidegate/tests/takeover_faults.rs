@@ -144,7 +144,7 @@ fn row_j8_run_5_an_old_one_that_stands_still_is_not_taken_for_dead() {
     }
     let setup = setup();
     let mut old = Process::start(&setup, &[]);
-    let strace = ["strace", "-qq", "-o", "trace", "-e", "inject=landlock_restrict_self:delay_enter=2s"];
+    let strace = ["strace", "-qq", "-o", "trace", "-e", "inject=landlock_restrict_self:delay_enter=5s"];
     let mut new =
         Process::spawn(&mut bare(&setup, &strace, &[&TAKEOVER[..], &["-r", "root", "-p", "0"]].concat()));
     eventually("it has the listeners", || {
@@ -196,7 +196,7 @@ fn row_j8_run_5_a_server_that_drains_is_not_taken_over() {
     let head = "POST /upload HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 2\r\n";
     upload.send_request(head, b"{");
     // Half a body that was not read yet would count as idle.
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    old.rests();
     old.signal("TERM");
     old.hear("shutting down");
     let mut command = setup.command();

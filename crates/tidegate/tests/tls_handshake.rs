@@ -82,7 +82,7 @@ fn row_g1_tls_1_load_5_stalled_handshakes_end_in_their_time_and_delay_nobody() {
         assert_eq!(connect(&server, &config).client().get("/").text(), "home");
     }
     assert!(begun.elapsed() < Duration::from_secs(9), "twenty good ones took {:?}", begun.elapsed());
-    while begun.elapsed() < Duration::from_secs(8) {
+    while begun.elapsed() < Duration::from_secs(6) {
         for drip in stalls.iter_mut().skip(2).step_by(3) {
             drip.write_all(&hello[1..2]).unwrap();
         }
@@ -121,7 +121,7 @@ fn row_g1_tls_1_four_thousand_connections_of_garbage_cost_nothing() {
         let (answer, end) = fate(&mut stream, SOON);
         assert!(end != End::Open && answer.len() <= 7, "{end:?}, {answer:?} to {garbage:?}");
     }
-    assert_eq!(handshakes(&server, &config, "failed"), 4000);
+    eventually("all are counted", || handshakes(&server, &config, "failed") == 4000);
     eventually("their descriptors are free", || server.descriptors() <= held + 1);
     let grown = server.memory_kib().saturating_sub(memory);
     assert!(grown < 4 * 1024, "{grown} KiB are kept of them");
@@ -134,12 +134,13 @@ fn tls_1_load_3_a_handshake_that_waits_gives_its_seat_to_a_newcomer() {
     let wait = || {
         let stall = stalled(server.addr, &hello[..100]);
         // Until it is accepted, and the clock has gone on.
+        server.rests();
         std::thread::sleep(Duration::from_millis(200));
         stall
     };
     let mut stalls = [wait(), wait(), wait()];
     assert_eq!(connect(&server, &config).client().get("/").text(), "home");
-    assert_ne!(fate(&mut stalls[0], Duration::from_secs(3)).1, End::Open, "the one that has waited longest");
+    assert_ne!(fate(&mut stalls[0], SOON).1, End::Open, "the one that has waited longest");
     assert_eq!(fate(&mut stalls[2], Duration::from_millis(100)).1, End::Open);
     assert!(!server.log().iter().any(|line| line.contains("slow_head")));
 }

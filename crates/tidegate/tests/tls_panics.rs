@@ -112,13 +112,15 @@ fn row_j1_load_4_tls_1_nothing_more_is_sealed_after_a_panic() {
 #[test]
 fn row_j1_load_4_up_5_h2_1_a_panic_in_tls_ends_its_streams_and_no_other_connection() {
     const JSON: (&str, &str) = ("content-type", "application/json");
+    // So much that the rest has a minute to come (SPEC LOAD-5).
+    let begun = [&b"[1,"[..], &[b' '; 50_000]].concat();
     for point in ["unseal", "seal"] {
         let (mut server, trust) = armed(&format!("{point}=30x1"));
         let http2 = h2tls::trust().config();
         let begin = || {
             let mut client = h2tls::over(tls::connect(server.addr, &http2, NAME).unwrap());
             let stream = client.start("POST", "/upload", &[JSON]);
-            client.send_body(stream, b"[1,", false);
+            client.send_body(stream, &begun, false);
             (client, stream)
         };
         let ((mut beside, stream), (mut client, _)) = (begin(), begin());

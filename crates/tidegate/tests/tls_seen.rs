@@ -159,6 +159,7 @@ fn tls_1_obs_3_the_dashboard_tells_of_certificates_handshakes_and_protocols() {
         .args(["-sk", "--max-time", "20", "--http2", "-o", "/dev/null", &format!("https://{}/", server.addr)])
         .status();
     assert!(curl.unwrap().success());
+    server.rests();
     let snapshot =
         |client: &mut Client| client.get("/security-dashboard?format=json").json()["snapshot"].clone();
     let told = snapshot(&mut over_tls(&server));

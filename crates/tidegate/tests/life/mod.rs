@@ -8,15 +8,18 @@ pub mod crowd;
 mod exchange;
 pub mod manager;
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+
 use crate::process::{Outcome, clean, ended, run, signal};
-use crate::support::{BINARY, Client, SOON, Setup};
+use crate::support::{BINARY, Client, SOON, Setup, eventually, rest};
 
 /// The variable that asks for the long form of a test: ten times as many rounds.
 const LONG: &str = "TIDEGATE_LONG";
@@ -98,14 +101,20 @@ impl Process {
         let begun = Instant::now();
         loop {
             // Looked at before the lines, so that the last words of one that ended are read.
-            let ended = self.child.try_wait().unwrap();
+            let is_over = self.is_heard();
             if let Some(line) = self.lines_with(text).get(times) {
                 return line.clone();
             }
             let late = begun.elapsed() > SOON;
-            assert!(ended.is_none() && !late, "never said {text:?} ({ended:?}): {:#?}", self.said());
+            assert!(!is_over && !late, "never said {text:?}: {:#?}", self.said());
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Waits for a line with `text` of one that has ended.
+    pub fn hear_last(&self, text: &str) -> String {
+        eventually(text, || !self.lines_with(text).is_empty());
+        self.lines_with(text).swap_remove(0)
     }
 
     /// Sends a signal, by name without `SIG`.
@@ -117,10 +126,22 @@ impl Process {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Waits for its end; the exit code, and `None` where a signal ended it.
+    /// Waits for its end and for its last words; the exit code, and `None` where a signal ended it.
     pub fn end(&mut self) -> Option<i32> {
         let status = ended(&mut self.child, 3 * SOON);
-        status.unwrap_or_else(|| panic!("it does not end: {:#?}", self.said())).code()
+        let status = status.unwrap_or_else(|| panic!("it does not end: {:#?}", self.said()));
+        eventually("all that it said is heard", || self.is_heard());
+        status.code()
+    }
+
+    /// Whether its outputs are closed, and all that it said is there.
+    fn is_heard(&self) -> bool {
+        Arc::strong_count(&self.said) == 1
+    }
+
+    /// Waits until it has done all that it was asked for so far.
+    pub fn rests(&self) {
+        rest::until(self.child.id(), self.addr.port());
     }
 
     /// A new connection.
@@ -138,6 +159,25 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A pipe in the place of a log: a server with these flags has opened its sockets, root and store, and does not get ready
+/// before the gate opens.
+pub struct Gate(PathBuf);
+
+impl Gate {
+    pub const FLAGS: [&str; 2] = ["--json-log-file", "gate"];
+
+    pub fn of(setup: &Setup) -> Self {
+        let path = setup.folder.0.join("gate");
+        mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        Self(path)
+    }
+
+    /// Reads away what is written from now on.
+    pub fn open(self) {
+        std::thread::spawn(move || std::io::copy(&mut File::open(self.0)?, &mut std::io::sink()));
     }
 }
 

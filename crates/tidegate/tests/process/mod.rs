@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
-use crate::support::{BINARY, Folder, SOON, Server, eventually};
+use crate::support::{BINARY, Folder, SOON, Server, eventually, settle};
 
 /// How a run of the binary ended.
 #[derive(Debug)]
@@ -31,6 +31,7 @@ pub struct Outcome {
 
 /// Runs `tidegate ARGS` in `folder` to its end; one that serves instead is ended after 20 s with code 124.
 pub fn run(folder: &Path, args: &[&str], env: &[(&str, &str)]) -> Outcome {
+    settle();
     let mut command = Command::new("timeout");
     command.args(["-k", "1", "20", BINARY]).args(args);
     outcome(clean(&mut command, folder).envs(env.iter().copied()))
@@ -57,6 +58,7 @@ pub struct Bare {
 
 impl Bare {
     pub fn start(folder: Folder, args: &[&str], env: &[(&str, &str)]) -> Self {
+        settle();
         let mut command = Command::new(BINARY);
         clean(&mut command, &folder.0).args(args).env("LOG_FILE", "log").envs(env.iter().copied());
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
@@ -121,14 +123,18 @@ pub fn free_port() -> u16 {
     loop {
         let number = std::process::id().wrapping_mul(101).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
         let port = 10_000 + u16::try_from(number % 20_000).unwrap();
-        // Bound and never listening: a process that another test forks at this moment holds a copy for an instant,
-        // and a copy that listened would take the connections meant for the server.
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.set_reuse_address(true).unwrap();
-        if socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into()).is_ok() {
+        if is_free((Ipv4Addr::LOCALHOST, port).into()) {
             return port;
         }
     }
+}
+
+/// Whether a server may listen at `addr`. Bound and never listening: a process that another test forks at this moment holds
+/// a copy for an instant, and a copy that listened would take the connections meant for the server.
+pub fn is_free(addr: SocketAddr) -> bool {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.bind(&addr.into()).is_ok()
 }
 
 /// The lines with `text` that the log holds now.

@@ -1,12 +1,13 @@
 //! What the integration tests share: a real server process on a port of its own, and a raw client.
 //!
 //! `Server` starts the binary under test in a folder of its own and ends it on drop · `Client` is a plain
-//! socket that sends bytes as given and reads responses strictly.
+//! socket that sends bytes as given and reads responses strictly · `rest` tells when a server has nothing left to do.
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should say where")]
 
 pub mod client;
+pub mod rest;
 
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -40,8 +41,15 @@ impl Folder {
         Self(path)
     }
 
-    /// Writes a file, making its folders.
+    /// Writes a file, making its folders; nobody has it open for writing any more.
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.put(name, content);
+        settle();
+        path
+    }
+
+    /// As [`Folder::write`], where a child that is being started may have it open for a moment more.
+    fn put(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.0.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, content).unwrap();
@@ -98,7 +106,7 @@ impl Setup {
 
     /// Puts a file into the root.
     pub fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
-        self.folder.write(&format!("root/{name}"), content);
+        self.folder.put(&format!("root/{name}"), content);
         self
     }
 
@@ -106,8 +114,9 @@ impl Setup {
         self.folder.0.join("root")
     }
 
-    /// The command, with `-p 0 -r root` unless the arguments choose otherwise.
+    /// The command, with `-p 0 -r root` unless the arguments choose otherwise. What was written for it is settled.
     pub fn command(&self) -> Command {
+        settle();
         let mut words = self.wrapper.clone();
         words.push(BINARY.into());
         let mut command = Command::new(&words[0]);
@@ -175,16 +184,22 @@ impl Server {
         assert!(status.unwrap().success());
     }
 
-    /// Waits for its end.
+    /// Waits for its end, and for its last words.
     pub fn wait(&mut self) -> ExitStatus {
         let begun = Instant::now();
         loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
+            let status = self.child.try_wait().unwrap();
+            match status {
+                Some(status) if self.is_heard() => return status,
+                _ => assert!(begun.elapsed() < 3 * SOON, "the server does not end: {status:?}"),
             }
-            assert!(begun.elapsed() < 3 * SOON, "the server does not end");
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Whether all that it said is in the log: its output is closed, and who read it has gone.
+    fn is_heard(&self) -> bool {
+        Arc::strong_count(&self.log) == 1
     }
 
     pub fn log(&self) -> Vec<String> {
@@ -195,18 +210,20 @@ impl Server {
     pub fn wait_for_log(&mut self, text: &str) -> String {
         let begun = Instant::now();
         loop {
+            // Looked at before the lines, so that the last words of one that ended are read.
+            let is_over = self.is_heard();
             if let Some(line) = self.log.lock().unwrap().iter().find(|line| line.contains(text)) {
                 return line.clone();
             }
-            let ended = self.child.try_wait().unwrap();
-            assert!(
-                ended.is_none(),
-                "the server ended ({ended:?}) before it said {text:?}: {:#?}",
-                self.log()
-            );
+            assert!(!is_over, "the server ended before it said {text:?}: {:#?}", self.log());
             assert!(begun.elapsed() < SOON, "never said {text:?}: {:#?}", self.log());
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Waits until it has done all that it was asked for so far.
+    pub fn rests(&self) {
+        rest::until(self.pid(), self.addr.port());
     }
 
     /// A new connection.
@@ -291,4 +308,23 @@ pub fn eventually(name: &str, what: impl Fn() -> bool) {
         assert!(begun.elapsed() < SOON, "never: {name}");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Waits until each child that was forked so far runs its own program: until then it holds open what we had open at that
+/// moment, a file for writing and a listener too, though we have closed it long since.
+pub fn settle() {
+    let own = std::fs::read_link("/proc/self/exe").unwrap();
+    let is_ours =
+        |child: &String| std::fs::read_link(format!("/proc/{child}/exe")).is_ok_and(|exe| exe == own);
+    for child in children() {
+        eventually("a child runs its own program", || !is_ours(&child));
+    }
+}
+
+/// The processes that any thread of ours has started and not waited for.
+fn children() -> Vec<String> {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let of = |thread: std::fs::DirEntry| std::fs::read_to_string(thread.path().join("children"));
+    let lists = threads.filter_map(|thread| of(thread).ok());
+    lists.flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
 }

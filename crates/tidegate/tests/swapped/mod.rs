@@ -11,7 +11,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should say where")]
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -282,7 +282,11 @@ impl Visitor {
         stream.write_all(request).unwrap();
         let (mut answer, mut piece) = (Vec::new(), [0; 16 * 1024]);
         while !self.persistent || !is_whole(&answer, to_head) {
-            let read = stream.read(&mut piece).unwrap();
+            let read = match stream.read(&mut piece) {
+                // Where a read has a time limit the kernel may interrupt it for no reason of ours.
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                read => read.unwrap(),
+            };
             if read == 0 {
                 assert!(!self.persistent, "cut: {}", String::from_utf8_lossy(&answer));
                 return answer;
