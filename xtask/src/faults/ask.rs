@@ -1,8 +1,12 @@
 //! One request and what became of it: an answer, a cut, or silence. Nothing waits longer than [`PATIENCE`].
+//!
+//! In the clear it is asked here, over TLS by `curl`.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddrV4, TcpStream};
 use std::time::{Duration, Instant};
+
+use super::curl::{self, Protocol};
 
 /// From the first byte of a request to the last of its answer; who waits longer hangs.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -47,16 +51,22 @@ impl Answer {
     }
 }
 
-/// A client that opens a connection where it has none.
+/// A client that opens a connection where it has none; over TLS, one for each request.
 #[derive(Debug)]
 pub(super) struct Client {
     addr: SocketAddrV4,
     stream: Option<TcpStream>,
+    tls: Option<Protocol>,
 }
 
 impl Client {
     pub(super) fn new(addr: SocketAddrV4) -> Self {
-        Self { addr, stream: None }
+        Self { addr, stream: None, tls: None }
+    }
+
+    /// The same over TLS, by this protocol.
+    pub(super) fn secured(self, protocol: Protocol) -> Self {
+        Self { tls: Some(protocol), ..self }
     }
 
     /// Leaves the connection, if there is one.
@@ -65,6 +75,9 @@ impl Client {
     }
 
     pub(super) fn ask(&mut self, request: &Request) -> End {
+        if let Some(protocol) = self.tls {
+            return curl::ask(self.addr, protocol, request);
+        }
         let deadline = Instant::now() + PATIENCE;
         let ended = self.try_ask(request, deadline);
         let stays = matches!(&ended, Ok(answer) if answer.field("connection") != Some("close"));

@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::ask::{Client, End};
+use super::curl::Protocol;
 use super::load::{Ask, Clients, Load, Seen};
 use super::matrix::{Aim, Case};
 use super::strace::{Trace, Tracer};
@@ -18,6 +19,9 @@ use super::target::{FIXED, GROWING, Stand, Target};
 
 /// A fault ends when the clients are done, or after this time: whoever waits for its end is to see it.
 const FAULT_MOST: Duration = Duration::from_secs(2);
+
+/// The same where each request brings a program and a handshake along, and none is meant to see the end.
+const FAULT_MOST_SECURED: Duration = Duration::from_secs(10);
 
 /// How long the CPU is looked at while nobody asks for anything.
 const IDLE: Duration = Duration::from_millis(200);
@@ -90,13 +94,13 @@ pub(super) fn play(
 ) -> Result<Sight, String> {
     // strace attaches to the threads of a pool when the fault begins, and to none that comes later.
     let aims_at_pool = case.is_some_and(|case| matches!(case.call.aim, Aim::Pool(_)));
-    let mut target = Target::start(stand, if aims_at_pool { FIXED } else { GROWING })?;
+    let mut target = Target::start(stand, if aims_at_pool { FIXED } else { GROWING }, load)?;
     if load == Load::Staged {
         refuse_unnamed(&target)?;
     }
     let before = settled_threads(&target);
     let Under { clients, trace, idle_cpu, ending, over } = suffer(&target, load, case)?;
-    let recovery = recover(stand, &target, over);
+    let recovery = recover(stand, &target, load, over);
     let seen = clients.finish()?;
     // A close that strace kept from the kernel closed nothing.
     let kept_open = trace.hits("close");
@@ -124,7 +128,7 @@ struct Under {
 
 /// The fault from its begin to its end, and the clients that meet it.
 fn suffer(target: &Target, load: Load, case: Option<&Case<'_>>) -> Result<Under, String> {
-    let mut seated = Client::new(target.place.addr);
+    let mut seated = target.place.client(Protocol::Http1);
     let _ = Ask::status("healthz").put_to(&mut seated);
     let (call, aim) = case.map_or(("fsync", Aim::Everywhere), |case| (case.call.name, case.call.aim));
     let injection = case.and_then(Case::injection);
@@ -132,8 +136,8 @@ fn suffer(target: &Target, load: Load, case: Option<&Case<'_>>) -> Result<Under,
     let tracer = Tracer::attach(target.pid(), call, aim, injection.as_deref(), &output)?;
     let limit = case.and_then(Case::file_limit);
     limit.map_or(Ok(()), |limit| limit_files(target.pid(), &limit.to_string()))?;
-    let clients = Clients::start(load, target.place.addr, &target.place.cold.name, seated);
-    let deadline = Instant::now() + FAULT_MOST;
+    let clients = Clients::start(load, &target.place, seated);
+    let deadline = Instant::now() + if load == Load::Secured { FAULT_MOST_SECURED } else { FAULT_MOST };
     while !clients.are_done() && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(2));
     }
@@ -193,10 +197,11 @@ fn idle_cpu(target: &Target) -> f64 {
 }
 
 /// Asks for everything anew until all of it is right.
-fn recover(stand: &Stand<'_>, target: &Target, over: Instant) -> Recovery {
+fn recover(stand: &Stand<'_>, target: &Target, load: Load, over: Instant) -> Recovery {
     let mut degraded = false;
     while over.elapsed() < RECOVERY_LIMIT {
-        let mut client = Client::new(target.place.addr);
+        let begun = over.elapsed();
+        let mut client = target.place.client(Protocol::Http2);
         let files = ["w0.bin", "v0.bin", "l1.bin"].map(Ask::file);
         let served = files.into_iter().all(|ask| is_right(stand, &ask.put_to(&mut client)));
         let stored = Ask::upload(AFTER.to_vec()).put_to(&mut client);
@@ -208,7 +213,9 @@ fn recover(stand: &Stand<'_>, target: &Target, over: Instant) -> Recovery {
             false => is_right(stand, &stored) && is_right(stand, &ready),
         };
         if served && as_said {
-            return Recovery { took: Some(over.elapsed()), degraded };
+            // A program for each request takes its own time, which on a busy machine is more than the server's.
+            let took = if load == Load::Secured { begun } else { over.elapsed() };
+            return Recovery { took: Some(took), degraded };
         }
         thread::sleep(RECOVERY_POLL);
     }

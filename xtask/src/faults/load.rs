@@ -1,4 +1,5 @@
 //! The mixed load under a fault: three clients, each asking one thing after another, and what was right of the answers.
+//! Over TLS the first speaks HTTP/1.1, the others HTTP/2.
 //!
 //! ```text
 //! seated    a connection opened before the fault      files, a part, nothing, a listing, health, metrics
@@ -6,12 +7,13 @@
 //! uploader  a connection of its own                   uploads, and one of them read again
 //! ```
 
-use std::net::SocketAddrV4;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use super::ask::{Answer, Client, End, Request};
+use super::curl::Protocol;
 use super::site::{FOLDERS, HUGE, LISTED, Site};
+use super::target::Place;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +25,8 @@ pub(super) enum Load {
     Uploads,
     /// The mixed one, on a store that had to take the way of named staging files.
     Staged,
+    /// The mixed one over TLS, by HTTP/1.1 and HTTP/2.
+    Secured,
 }
 
 /// Files answer 206 to this; both ends within the smallest of the large ones.
@@ -130,17 +134,17 @@ pub(super) struct Clients(Vec<JoinHandle<Vec<Seen>>>);
 
 impl Clients {
     /// Sets them to work; `seated` already has its connection.
-    pub(super) fn start(load: Load, addr: SocketAddrV4, cold: &str, seated: Client) -> Self {
-        let cold = if load == Load::Uploads { None } else { Some(cold) };
+    pub(super) fn start(load: Load, place: &Place, seated: Client) -> Self {
+        let cold = if load == Load::Uploads { None } else { Some(place.cold.name.as_str()) };
         let mut fresh = asks_of_fresh(cold);
         if load == Load::Huge {
             fresh.push(Ask::file(HUGE).slowly());
         }
-        let uploads = asks_of_uploader();
+        let (uploads, uploader) = (asks_of_uploader(), place.client(Protocol::Http2));
         Self(vec![
             work(seated, asks_of_seated(cold), false),
-            work(Client::new(addr), fresh, true),
-            thread::spawn(move || upload(Client::new(addr), uploads)),
+            work(place.client(Protocol::Http2), fresh, true),
+            thread::spawn(move || upload(uploader, uploads)),
         ])
     }
 

@@ -33,7 +33,7 @@ pub(super) enum Aim {
 const MEMORY: &str = "/memfd:tidegate";
 
 /// Every call that a running server makes to serve, store or live, but for those named in [`LEFT_OUT`].
-pub(super) const CALLS: [Call; 25] = [
+pub(super) const CALLS: [Call; 32] = [
     Call::of("accept4", "takes a connection from the queue"),
     Call { can_end: true, ..Call::of("recvfrom", "reads a request") },
     Call::of("sendto", "sends an answer"),
@@ -65,11 +65,34 @@ pub(super) const CALLS: [Call; 25] = [
     Call::of("close", "lets go of a descriptor"),
     Call::of("mmap", "takes memory"),
     Call::of("clone3", "starts a thread of the pool"),
+    Call { can_end: true, ..Call::secured("recvfrom", "recvfrom-tls", "reads records, from the hello on") },
+    Call::secured("sendto", "sendto-tls", "sends records, from the hello on"),
+    Call::secured("epoll_ctl", "epoll_ctl-tls", "watches a connection that has to wait"),
+    Call::secured("memfd_create", "memfd_create-tls", "makes memory that can be sealed"),
+    Call {
+        aim: Aim::Path(MEMORY),
+        ..Call::secured("mmap", "mmap-tls", "maps sealed memory, to encrypt it from where it lies")
+    },
+    Call {
+        can_end: true,
+        ..Call::secured("preadv2", "preadv2-tls", "reads what is encrypted as it is sent")
+    },
+    Call::secured("fsync", "fsync-tls", "makes an upload durable"),
 ];
 
 impl Call {
     const fn of(name: &'static str, why: &'static str) -> Self {
         Self { name, label: name, why, load: Load::Mixed, aim: Aim::Everywhere, can_end: false }
+    }
+
+    /// A call of a server that speaks TLS.
+    const fn secured(name: &'static str, label: &'static str, why: &'static str) -> Self {
+        Self { label, load: Load::Secured, ..Self::of(name, why) }
+    }
+
+    /// Whether it takes memory for the program's own.
+    fn takes_memory(&self) -> bool {
+        self.name == "mmap" && self.aim == Aim::Everywhere
     }
 }
 
@@ -180,8 +203,7 @@ impl Case<'_> {
 
     /// Why a server may end here all the same: what no server in this language can help.
     pub(super) fn may_end(&self) -> Option<&'static str> {
-        let is_memory = self.call.name == "mmap";
-        is_memory.then_some(
+        self.call.takes_memory().then_some(
             "without memory the language ends the process: for a value, or before the first line of a new thread, which has \
              no stack for its signals. No thread is begun later where `--threads` is one number, as it is by default",
         )
@@ -203,7 +225,9 @@ impl Case<'_> {
     /// Why no kernel gives this error for this call, where a server that met it could do nothing sane.
     pub(super) fn impossible(&self) -> Option<&'static str> {
         let Fault::Error(errno) = self.fault else { return None };
-        impossible(self.call.name, errno, self.when)
+        // Of memory that has a descriptor the kernel says more.
+        let mapped = self.call.name == "mmap" && !self.call.takes_memory();
+        impossible(if mapped { self.call.label } else { self.call.name }, errno, self.when)
     }
 }
 

@@ -4,13 +4,14 @@
 //! matrix.rs  call × error × time ─► case.rs     a server of its own, and the fault in it ─► judge.rs    what was promised
 //!                                     target.rs   how it is started and seen from outside     ─► report.rs  docs/FAULTS.md
 //!                                     strace.rs   makes the fault begin and end
-//!                                     load.rs     clients meanwhile, over ask.rs and site.rs
+//!                                     load.rs     clients meanwhile, over ask.rs or curl.rs, and site.rs
 //!            the same at start   ─► startup.rs  it starts right, or says why not
 //! ```
 //! With `--break` the kernel lies instead of failing, and the checks must see it: that shows what they are worth.
 
 mod ask;
 mod case;
+mod curl;
 mod judge;
 mod load;
 mod matrix;
@@ -23,8 +24,6 @@ mod target;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
@@ -32,6 +31,7 @@ use crate::Verdict;
 use crate::bench;
 use crate::command::TempDir;
 use crate::context::Context;
+use crate::parallel::in_parallel;
 use crate::tools::{self, Missing, Tool};
 use judge::{Broken, Outcome};
 use load::Load;
@@ -53,7 +53,7 @@ pub(crate) fn run(root: &Path, flags: &[&str]) -> Result<Verdict, String> {
 fn perform(root: &Path, plan: &Plan) -> Result<Verdict, String> {
     let context = Context::new(root).map_err(|error| format!("no folders for tools and logs: {error}"))?;
     if let Some(Missing::NotTried(why) | Missing::Failed(why)) =
-        tools::install_missing(&[STRACE], &context).pop()
+        tools::install_missing(&[STRACE, curl::CURL], &context).pop()
     {
         return Err(why);
     }
@@ -225,7 +225,8 @@ fn play<'a>(stand: &Stand<'_>, calm: &Calm, case: Case<'a>) -> Played<'a> {
 }
 
 /// Lies of the kernel, each of which breaks a promise that the checks must find broken.
-const LIES: [(&str, u32); 4] = [("write", u32::MAX >> 1), ("fsync", 0), ("linkat", 0), ("preadv2", 1000)];
+const LIES: [(&str, u32); 5] =
+    [("write", u32::MAX >> 1), ("fsync", 0), ("fsync-tls", 0), ("linkat", 0), ("preadv2", 1000)];
 
 /// [`Verdict::Bad`] where all are seen, as of any run that finds something; else the checks are worth nothing.
 fn tell_lies(stand: &Stand<'_>, calm: &Calm) -> Verdict {
@@ -238,36 +239,4 @@ fn tell_lies(stand: &Stand<'_>, calm: &Calm) -> Verdict {
         all_seen &= seen;
     }
     if all_seen { Verdict::Bad } else { Verdict::Good }
-}
-
-/// What `work` makes of each of `items`, in their order, by so many threads.
-fn in_parallel<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while let Some((at, item)) = {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    items.get(at).map(|item| (at, item))
-                } {
-                    let made = work(item);
-                    done.lock().unwrap_or_else(PoisonError::into_inner).push((at, made));
-                }
-            });
-        }
-    });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_by_key(|(at, _)| *at);
-    done.into_iter().map(|(_, made)| made).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn results_keep_the_order_of_their_items() {
-        let items: Vec<usize> = (0..100).collect();
-        assert_eq!(in_parallel(&items, 7, |item| item * 2), (0..200).step_by(2).collect::<Vec<_>>());
-    }
 }

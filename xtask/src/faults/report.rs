@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 
 use super::Played;
 use super::judge::{Did, Outcome};
+use super::load::Load;
 use super::matrix::{CALLS, ERRNOS, Fault, LEFT_OUT, When};
 use super::startup::{self, Start, Started};
 use crate::bench::grid::Grid;
@@ -55,6 +56,11 @@ A slash: what single faults did, then what the lasting one did. A dot: one of th
 met. A plus: in one case some requests this, others that.
 ";
 
+const SECURED: &str = "\
+A server that speaks TLS, with a certificate of its own. The clients ask by curl, with a connection for each request: the
+first by HTTP/1.1, the others by HTTP/2.
+";
+
 const IMPOSSIBLE: &str = "\
 Of many more cells no kernel gives the error (a full disk, of `accept4`); they stay, for they show what comes of an error that
 nobody thought of. `n/a` stands where nothing sane can come of one. It was tried all the same:
@@ -90,7 +96,16 @@ pub(super) fn page(conditions: &str, running: &[Played<'_>], starting: &[Started
         "\n{cases} cases, of which {reached} met their fault; {bad} broke a promise. {conditions}."
     );
     if !running.is_empty() {
-        let _ = writeln!(text, "\n## A server that runs\n\n{}\n{LEGEND}", running_grid(running));
+        let (secured, clear): (Vec<_>, Vec<_>) =
+            running.iter().partition(|played| played.case.call.load == Load::Secured);
+        text.push_str("\n## A server that runs\n\n");
+        if !clear.is_empty() {
+            let _ = writeln!(text, "{}", running_grid(&clear));
+        }
+        let _ = writeln!(text, "{LEGEND}");
+        if !secured.is_empty() {
+            let _ = writeln!(text, "### Over TLS and HTTP/2\n\n{SECURED}\n{}", running_grid(&secured));
+        }
         text.push_str(&limited(running));
         text.push_str(&ended(running));
         text.push_str(&impossible(running));
@@ -116,7 +131,7 @@ pub(super) fn started(did: &BTreeSet<Start>) -> String {
     did.iter().map(one).collect::<Vec<_>>().join("+")
 }
 
-fn running_grid(running: &[Played<'_>]) -> Grid {
+fn running_grid(running: &[&Played<'_>]) -> Grid {
     let mut columns: Vec<Fault<'_>> = Vec::new();
     let mut rows: Vec<&str> = Vec::new();
     for played in running.iter().filter(|played| played.case.file_limit().is_none()) {

@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 use super::ask::{Client, End};
 use super::case::says_degraded;
 use super::judge::Did;
-use super::load::Ask;
+use super::load::{Ask, Load};
 use super::matrix::{self, WHENS, When};
 use super::options::Plan;
+use super::report;
 use super::target::{GROWING, Place, Stand, answers};
-use super::{in_parallel, report};
 use crate::bench::process::Process;
+use crate::parallel::in_parallel;
 
 /// A call of a starting server, and what it does with it.
 pub(super) type Call = (&'static str, &'static str);
@@ -132,7 +133,8 @@ fn injection(call: &str, errno: &str, when: When, passed: usize) -> String {
 
 /// How often each call is made before the server's own code runs.
 fn calls_before_main(stand: &Stand<'_>) -> Result<BTreeMap<&'static str, usize>, String> {
-    let place = stand.place(GROWING).map_err(|error| format!("no place for a server: {error}"))?;
+    let place =
+        stand.place(GROWING, Load::Mixed).map_err(|error| format!("no place for a server: {error}"))?;
     let names: Vec<&str> = CALLS.iter().map(|(name, _)| *name).chain(["poll"]).collect();
     let mut server = start(stand, &place, &["-e", &format!("trace={}", names.join(","))])?;
     if !comes_up(&mut server, &place) {
@@ -160,7 +162,8 @@ fn trace(place: &Place) -> String {
 
 /// Whether the fault came, and how the start went.
 fn play(stand: &Stand<'_>, injection: &str) -> Result<(bool, Result<BTreeSet<Start>, String>), String> {
-    let place = stand.place(GROWING).map_err(|error| format!("no place for a server: {error}"))?;
+    let place =
+        stand.place(GROWING, Load::Mixed).map_err(|error| format!("no place for a server: {error}"))?;
     let call = injection.trim_start_matches("inject=").split(':').next().unwrap_or_default();
     let (traced, output) = (format!("trace={call}"), place.output().to_string_lossy().into_owned());
     let mut args = vec!["-e", &traced, "-e", injection];

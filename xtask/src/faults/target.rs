@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
 use super::ask::{Client, End};
-use super::load::Ask;
+use super::curl::Protocol;
+use super::load::{Ask, Load};
 use super::site::{Cold, Site};
 use crate::bench::process::{self, Process};
 use crate::context::Context;
@@ -46,15 +47,16 @@ impl<'a> Stand<'a> {
         Ok(Self { context, program, site: Site::new(&scratch_root)?, scratch, next: AtomicUsize::new(0) })
     }
 
-    /// A place for one more server, which has so many threads in its pool.
-    pub(super) fn place(&self, threads: &'static str) -> io::Result<Place> {
+    /// A place for one more server, which has so many threads in its pool and speaks as `load` does.
+    pub(super) fn place(&self, threads: &'static str, load: Load) -> io::Result<Place> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let part = |number: usize| u8::try_from(number % 250 + 1).unwrap_or(1);
         let process = usize::try_from(std::process::id()).unwrap_or(0);
         let host = Ipv4Addr::new(127, part(process), part(number / 250), part(number));
         let folder = fs::canonicalize(self.scratch)?.join(format!("case-{number}"));
         fs::create_dir(&folder)?;
-        Ok(Place { addr: SocketAddrV4::new(host, PORT), folder, threads, cold: self.site.cold(number)? })
+        let (addr, secured) = (SocketAddrV4::new(host, PORT), load == Load::Secured);
+        Ok(Place { addr, folder, threads, secured, cold: self.site.cold(number)? })
     }
 
     /// The command line of a server at `place`, behind `words` that start it.
@@ -69,6 +71,7 @@ impl<'a> Stand<'a> {
         };
         // No variable of the developer's shell may change what is tried.
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.args(place.secured.then_some("--tls-self-signed"));
         command.args(FLAGS).args(["-H", &place.addr.ip().to_string(), "-p", &PORT.to_string()]);
         command
             .args(["--threads", place.threads])
@@ -87,10 +90,18 @@ pub(super) struct Place {
     pub(super) folder: PathBuf,
     /// As `--threads` has them.
     threads: &'static str,
+    /// Whether it speaks TLS.
+    secured: bool,
     pub(super) cold: Cold,
 }
 
 impl Place {
+    /// A client of a server here, by this protocol where that is over TLS.
+    pub(super) fn client(&self, protocol: Protocol) -> Client {
+        let client = Client::new(self.addr);
+        if self.secured { client.secured(protocol) } else { client }
+    }
+
     pub(super) fn uploads(&self) -> PathBuf {
         self.folder.join("uploads")
     }
@@ -128,8 +139,8 @@ pub(super) struct Target {
 }
 
 impl Target {
-    pub(super) fn start(stand: &Stand<'_>, threads: &'static str) -> Result<Self, String> {
-        let place = stand.place(threads).map_err(|error| format!("no place for a server: {error}"))?;
+    pub(super) fn start(stand: &Stand<'_>, threads: &'static str, load: Load) -> Result<Self, String> {
+        let place = stand.place(threads, load).map_err(|error| format!("no place for a server: {error}"))?;
         Self::start_at(stand, place)
     }
 
@@ -181,6 +192,6 @@ impl Target {
 
 /// Whether a new connection is served.
 pub(super) fn answers(place: &Place) -> bool {
-    let seen = Ask::status("healthz").put_to(&mut Client::new(place.addr));
+    let seen = Ask::status("healthz").put_to(&mut place.client(Protocol::Http1));
     matches!(seen.end, End::Answer(answer) if answer.status == 200)
 }
