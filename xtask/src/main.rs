@@ -1,4 +1,4 @@
-//! `cargo xtask`: the project's own commands, in little more than std so that they build in seconds.
+//! `cargo xtask`: the project's own commands, in little more than std, and the TLS library that the server needs anyway.
 //!
 //! ```text
 //! tidy      the house rules, checked by machine       tidy/   over tree.rs and rust_text.rs
@@ -35,6 +35,7 @@ mod fuzz;
 mod h2spec;
 mod hosts;
 mod mounts;
+mod parallel;
 mod rust_text;
 mod sanitize;
 mod slow;
@@ -70,9 +71,11 @@ usage: cargo xtask COMMAND
   fuzz                 every fuzz target, in all a hundred million executions
     --executions N       of each target  --only TARGET (repeatable)
   flood                one address floods while others go on asking
-    --seconds S  --requests N  --connections N  --no-limits  --write
+    --seconds S  --requests N  --connections N  --no-limits  --tls  --binary PATH  --write
   flood h2             floods of HTTP/2 frames while others go on asking
-    --kinds reset,ping  --frames N  --servers tidegate,h2o  --binary PATH  --write
+    --kinds reset,ping  --frames N  --servers tidegate,h2o  --tls  --binary PATH  --write
+  flood tls            floods of handshakes, and of records that carry nothing
+    --kinds full,keys  --rate N (handshakes a second)  --rounds N  --binary PATH  --write
   corpora              what other projects test their request parsers with
     --gunicorn DIR  --llhttp DIR  --binary PATH
   h2spec               HTTP/2 in the clear and over TLS by h2spec's cases

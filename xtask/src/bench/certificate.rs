@@ -9,7 +9,7 @@ pub(super) const OPENSSL: Tool = Tool::debian("openssl", "openssl");
 
 /// Where the certificate and its key lie, in PEM.
 #[derive(Debug)]
-pub(super) struct Certificate {
+pub(crate) struct Certificate {
     pub(super) chain: PathBuf,
     pub(super) key: PathBuf,
 }
@@ -21,7 +21,7 @@ impl Certificate {
     }
 
     /// Makes both files. An `Err` holds what openssl said.
-    pub(super) fn make(context: &Context, scratch: &Path) -> Result<(), String> {
+    pub(crate) fn make(context: &Context, scratch: &Path) -> Result<(), String> {
         let Self { chain, key } = Self::below(scratch);
         let kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
         let names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"];

@@ -1,7 +1,7 @@
 //! Very many connections to one server, each of which did one request and is then idle.
 //!
-//! In the clear they are our own. TLS is spoken by Python's `ssl` module (`bench/tls_clients.py`): a TLS library of ours
-//! would take minutes to build, for this alone.
+//! In the clear they are our own. TLS is spoken by Python's `ssl` module (`bench/tls_clients.py`): another library than
+//! the server's.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};

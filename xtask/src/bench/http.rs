@@ -12,10 +12,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The largest head that is taken. Real ones are below 1 KiB.
 const MOST_HEAD: usize = 16 * 1024;
 
-/// A connection to a server on loopback.
+/// A connection to a server on loopback; `S` moves its bytes.
 #[derive(Debug)]
-pub(crate) struct Client {
-    stream: TcpStream,
+pub(crate) struct Client<S = TcpStream> {
+    stream: S,
     port: u16,
     /// What arrived and is not yet used up: the head of the current answer, and the beginning of its body.
     input: Vec<u8>,
@@ -33,28 +33,19 @@ pub(crate) struct Answer {
 
 impl Client {
     pub(crate) fn connect(port: u16) -> io::Result<Self> {
-        Self::over(TcpStream::connect((Ipv4Addr::LOCALHOST, port))?, port)
+        Self::patient(TcpStream::connect((Ipv4Addr::LOCALHOST, port))?, port)
     }
 
     /// The same from another address, see [`connect_from`].
     pub(crate) fn connect_from(source: Ipv4Addr, port: u16) -> io::Result<Self> {
-        Self::over(connect_from(source, port)?, port)
+        Self::patient(connect_from(source, port)?, port)
     }
 
-    fn over(stream: TcpStream, port: u16) -> io::Result<Self> {
+    fn patient(stream: TcpStream, port: u16) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self { stream, port, input: Vec::new() })
-    }
-
-    pub(crate) fn get(&mut self, path: &str, fields: &[String]) -> io::Result<Answer> {
-        self.send("GET", path, fields, b"")
-    }
-
-    pub(crate) fn post_json(&mut self, path: &str, body: &[u8]) -> io::Result<Answer> {
-        let fields = ["Content-Type: application/json".to_owned(), format!("Content-Length: {}", body.len())];
-        self.send("POST", path, &fields, body)
+        Ok(Self::over(stream, port))
     }
 
     /// Asks as over a slow network: the end of the head follows after `pause`, unless an answer is here before.
@@ -68,6 +59,22 @@ impl Client {
         self.stream.set_read_timeout(Some(PATIENCE))?;
         self.stream.write_all(b"Connection: close\r\n\r\n")?;
         self.receive()
+    }
+}
+
+impl<S: Read + Write> Client<S> {
+    /// Speaks over a connection to `port` that is there already.
+    pub(crate) const fn over(stream: S, port: u16) -> Self {
+        Self { stream, port, input: Vec::new() }
+    }
+
+    pub(crate) fn get(&mut self, path: &str, fields: &[String]) -> io::Result<Answer> {
+        self.send("GET", path, fields, b"")
+    }
+
+    pub(crate) fn post_json(&mut self, path: &str, body: &[u8]) -> io::Result<Answer> {
+        let fields = ["Content-Type: application/json".to_owned(), format!("Content-Length: {}", body.len())];
+        self.send("POST", path, &fields, body)
     }
 
     /// Waits for the end of the connection; false where something else comes first.

@@ -8,7 +8,7 @@
 //! The figure that holds on a noisy machine is the server's CPU time per request, as a ratio of two servers in the same
 //! round. Absolute figures are of one machine on one day, and promise nothing.
 
-mod certificate;
+pub(crate) mod certificate;
 mod chart;
 mod check;
 mod compare;

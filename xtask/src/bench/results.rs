@@ -33,10 +33,13 @@ pub(crate) enum Section {
     Idle,
     Slow,
     Flood,
+    FloodTls,
     FloodH2,
+    FloodH2Tls,
+    Handshakes,
 }
 
-const SECTIONS: [Section; 8] = [
+const SECTIONS: [Section; 11] = [
     Section::Speed,
     Section::Log,
     Section::DefaultRequests,
@@ -44,7 +47,10 @@ const SECTIONS: [Section; 8] = [
     Section::Idle,
     Section::Slow,
     Section::Flood,
+    Section::FloodTls,
     Section::FloodH2,
+    Section::FloodH2Tls,
+    Section::Handshakes,
 ];
 
 impl Section {
@@ -57,7 +63,10 @@ impl Section {
             Self::Idle => "## Idle connections\n",
             Self::Slow => "## Slow clients\n",
             Self::Flood => "## A flood from one address\n",
+            Self::FloodTls => "## A flood from one address, over TLS\n",
             Self::FloodH2 => "## Floods of HTTP/2 frames\n",
+            Self::FloodH2Tls => "## Floods of HTTP/2 frames, over TLS\n",
+            Self::Handshakes => "## Floods of handshakes and records\n",
         }
     }
 }

@@ -1,12 +1,14 @@
 //! The one that floods: requests without pause, and connections by the thousand.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::bench::http::{self, Client};
+use super::door::{Door, Version};
+use super::stream::Stream;
+use crate::bench::http::Client;
 
 /// Where all of it comes from.
 const SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
@@ -40,12 +42,12 @@ pub(crate) struct Storm {
 #[derive(Debug, Default)]
 pub(crate) struct Crowd {
     pub(crate) opened: usize,
-    /// How long each 429 or 503 took, from the connect.
+    /// How long each 429 or 503 took, from the connect; with TLS each end before a handshake (SPEC LOAD-3).
     pub(crate) refused: Vec<Duration>,
 }
 
 /// Asks until `requests` are done and `seconds` are over. An `Err` names an answer that is neither yes nor no.
-pub(crate) fn storm(port: u16, requests: u64, seconds: u64) -> Result<Storm, String> {
+pub(crate) fn storm(door: &Door, requests: u64, seconds: u64) -> Result<Storm, String> {
     let begun = Instant::now();
     let least = Duration::from_secs(seconds);
     let done = AtomicU64::new(0);
@@ -55,7 +57,7 @@ pub(crate) fn storm(port: u16, requests: u64, seconds: u64) -> Result<Storm, Str
     };
     let mut storm = Storm::default();
     thread::scope(|scope| {
-        let clients: Vec<_> = (0..CONNECTIONS).map(|_| scope.spawn(|| ask(port, &goes_on))).collect();
+        let clients: Vec<_> = (0..CONNECTIONS).map(|_| scope.spawn(|| ask(door, &goes_on))).collect();
         for client in clients {
             let one = client.join().map_err(|_| "a flooding client panicked".to_owned())??;
             storm.admitted += one.admitted;
@@ -67,10 +69,11 @@ pub(crate) fn storm(port: u16, requests: u64, seconds: u64) -> Result<Storm, Str
     Ok(storm)
 }
 
-fn ask(port: u16, goes_on: &impl Fn() -> bool) -> Result<Storm, String> {
+fn ask(door: &Door, goes_on: &impl Fn() -> bool) -> Result<Storm, String> {
     let problem = |error: io::Error| format!("the flood could not go on: {error}");
     let mut storm = Storm::default();
-    let mut client = Client::connect_from(SOURCE, port).map_err(problem)?;
+    let connect = || door.connect_from(SOURCE, Version::Http1).map(|stream| Client::over(stream, door.port));
+    let mut client = connect().map_err(problem)?;
     while goes_on() {
         let begun = Instant::now();
         let answer = client.get("/small.bin", &[]).map_err(problem)?;
@@ -80,7 +83,7 @@ fn ask(port: u16, goes_on: &impl Fn() -> bool) -> Result<Storm, String> {
             other => return Err(format!("an answer of {other} in the flood")),
         }
         if !answer.persistent {
-            client = Client::connect_from(SOURCE, port).map_err(problem)?;
+            client = connect().map_err(problem)?;
         }
     }
     Ok(storm)
@@ -88,20 +91,25 @@ fn ask(port: u16, goes_on: &impl Fn() -> bool) -> Result<Storm, String> {
 
 /// Opens `count` connections, begins a request on each so that none of them is idle, and keeps those that are taken.
 /// The server has `seats` for them.
-pub(crate) fn crowd(port: u16, count: usize, seats: usize) -> Crowd {
+pub(crate) fn crowd(door: &Door, count: usize, seats: usize) -> Crowd {
     let mut crowd = Crowd::default();
-    let mut kept: Vec<(Instant, TcpStream)> = Vec::new();
+    let mut kept: Vec<(Instant, Stream)> = Vec::new();
     let (mut unwatched, mut taken_in_a_row) = (seats, 0);
     let begun = Instant::now();
     while crowd.opened < count && begun.elapsed() < CROWD_LIMIT {
         let opening = Instant::now();
-        let Ok(mut stream) = begin_request(port) else { break };
+        let met = begin_request(door).map(|mut stream| (unwatched == 0 && refuses(&mut stream), stream));
+        let stream = match met {
+            Ok((false, stream)) => stream,
+            Err(error) if !(door.is_tls() && is_end(&error)) => break,
+            _ => {
+                crowd.opened += 1;
+                crowd.refused.push(opening.elapsed());
+                taken_in_a_row = 0;
+                continue;
+            }
+        };
         crowd.opened += 1;
-        if unwatched == 0 && refuses(&mut stream) {
-            crowd.refused.push(opening.elapsed());
-            taken_in_a_row = 0;
-            continue;
-        }
         kept.push((opening, stream));
         taken_in_a_row += usize::from(unwatched == 0);
         unwatched = unwatched.saturating_sub(1);
@@ -110,22 +118,28 @@ pub(crate) fn crowd(port: u16, count: usize, seats: usize) -> Crowd {
         }
     }
     for (opening, mut stream) in kept {
-        let told = stream.set_nonblocking(true).is_ok() && refuses(&mut stream);
+        let told = stream.socket.set_nonblocking(true).is_ok() && refuses(&mut stream);
         crowd.refused.extend(told.then(|| opening.elapsed()));
     }
     crowd
 }
 
 /// A new connection on which half a head was sent.
-fn begin_request(port: u16) -> io::Result<TcpStream> {
-    let mut stream = http::connect_from(SOURCE, port)?;
-    stream.set_read_timeout(Some(REFUSAL_WAIT))?;
+fn begin_request(door: &Door) -> io::Result<Stream> {
+    let mut stream = door.connect_from(SOURCE, Version::Http1)?;
+    stream.socket.set_read_timeout(Some(REFUSAL_WAIT))?;
     stream.write_all(b"GET / HTTP/1.1\r\n")?;
     Ok(stream)
 }
 
+/// Whether the server has ended the connection.
+fn is_end(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
+}
+
 /// Whether the server says 429 or 503 within the time that `stream` waits.
-fn refuses(stream: &mut TcpStream) -> bool {
+fn refuses(stream: &mut Stream) -> bool {
     let mut answer = [0; 64];
     let read = stream.read(&mut answer).unwrap_or(0);
     let told = answer.get(..read).unwrap_or_default();

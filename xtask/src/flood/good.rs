@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
+use super::door::{Door, Version};
 use super::h2;
+use super::stream::Stream;
 use crate::bench::http;
 use crate::bench::stats;
 
@@ -14,18 +16,13 @@ const CLIENTS: u8 = 8;
 const PERIOD: Duration = Duration::from_millis(20);
 
 /// A client comes back with a new connection after so many requests: that, too, must go well.
-const REQUESTS: usize = 5;
-
-/// What a good client speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Version {
-    Http1,
-    Http2,
-}
+pub(super) const COMES_BACK: usize = 5;
+/// Or never.
+pub(super) const STAYS: usize = usize::MAX;
 
 /// A connection of one.
 enum Client {
-    Http1(http::Client),
+    Http1(http::Client<Stream>),
     Http2(h2::client::Client),
 }
 
@@ -37,13 +34,23 @@ pub(super) struct Good {
 }
 
 /// What they get while `act` goes on.
-pub(super) fn during<T>(version: Version, port: u16, act: impl FnOnce() -> T) -> Result<(T, Good), String> {
+pub(super) fn during<T>(version: Version, door: &Door, act: impl FnOnce() -> T) -> Result<(T, Good), String> {
+    during_by(version, COMES_BACK, door, act)
+}
+
+/// The same for clients that come back after so many `requests`.
+pub(super) fn during_by<T>(
+    version: Version,
+    requests: usize,
+    door: &Door,
+    act: impl FnOnce() -> T,
+) -> Result<(T, Good), String> {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         let over = &over;
         let sources = (1..=CLIENTS).map(|number| Ipv4Addr::new(127, 0, 1, number));
         let clients: Vec<_> =
-            sources.map(|source| scope.spawn(move || ask(version, source, port, over))).collect();
+            sources.map(|source| scope.spawn(move || ask((version, requests), source, door, over))).collect();
         let outcome = act();
         over.store(true, Ordering::Relaxed);
         let mut good = Good::default();
@@ -56,16 +63,16 @@ pub(super) fn during<T>(version: Version, port: u16, act: impl FnOnce() -> T) ->
     })
 }
 
-fn ask(version: Version, source: Ipv4Addr, port: u16, over: &AtomicBool) -> Good {
+fn ask((version, requests): (Version, usize), source: Ipv4Addr, door: &Door, over: &AtomicBool) -> Good {
     let mut good = Good::default();
     let mut client = None;
     let mut next = Instant::now();
     while !over.load(Ordering::Relaxed) {
-        if good.times.len().is_multiple_of(REQUESTS) {
+        if good.times.len().is_multiple_of(requests) {
             client = None;
         }
         let begun = Instant::now();
-        match once(&mut client, version, source, port) {
+        match once(&mut client, version, source, door) {
             Ok(true) => good.times.push(begun.elapsed()),
             _ => {
                 good.failed += 1;
@@ -80,19 +87,20 @@ fn ask(version: Version, source: Ipv4Addr, port: u16, over: &AtomicBool) -> Good
 }
 
 /// Whether one request was answered well, on a new connection where there is none.
-fn once(client: &mut Option<Client>, version: Version, source: Ipv4Addr, port: u16) -> io::Result<bool> {
+fn once(client: &mut Option<Client>, version: Version, source: Ipv4Addr, door: &Door) -> io::Result<bool> {
     let connected = match client.take() {
         Some(connected) => connected,
-        None => Client::connect_from(version, source, port)?,
+        None => Client::connect_from(version, source, door)?,
     };
     client.insert(connected).get()
 }
 
 impl Client {
-    fn connect_from(version: Version, source: Ipv4Addr, port: u16) -> io::Result<Self> {
+    fn connect_from(version: Version, source: Ipv4Addr, door: &Door) -> io::Result<Self> {
+        let stream = door.connect_from(source, version)?;
         match version {
-            Version::Http1 => http::Client::connect_from(source, port).map(Self::Http1),
-            Version::Http2 => h2::client::Client::connect_from(source, port).map(Self::Http2),
+            Version::Http1 => Ok(Self::Http1(http::Client::over(stream, door.port))),
+            Version::Http2 => h2::client::Client::over(stream, door.port).map(Self::Http2),
         }
     }
 

@@ -5,24 +5,32 @@
 //!           bad.rs: what it got, how fast           bad.rs: how fast each was refused
 //!         meanwhile good.rs: clients of other addresses, each below its limit ─► a table, and the bars
 //! ```
-//! With `--no-limits` the bars must be missed: that shows what the limits are for. `flood h2` floods with frames: [`h2`].
+//! With `--no-limits` the bars must be missed: that shows what the limits are for. `flood h2` floods with frames, [`h2`], and
+//! `flood tls` with handshakes, [`tls`]; with `--tls` the other two go over TLS as well.
 
 pub(crate) mod bad;
+pub(crate) mod door;
 mod good;
 mod h2;
+mod options;
+mod stream;
+mod tls;
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::Verdict;
 use crate::bench::grid::Grid;
 use crate::bench::results::{self, Circumstances, Section};
-use crate::bench::servers::{Server, Setup, TIDEGATE};
+use crate::bench::servers::{Server, Setup};
+use crate::bench::wire::Wire;
 use crate::bench::{self, idle};
 use crate::context::Context;
 use bad::{Crowd, Storm};
-use good::{Good, Version};
+use door::{Door, Version};
+use good::Good;
+use options::Common;
 
 /// tidegate's defaults: requests a second of one client, how many at once, and its connections.
 const RATE: f64 = 100.0;
@@ -38,18 +46,19 @@ const EXACT_BAR: f64 = 0.02;
 const CALM: Duration = Duration::from_secs(2);
 
 /// What is to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Plan {
     seconds: u64,
     requests: u64,
     connections: usize,
     limits: bool,
-    write: bool,
+    common: Common,
 }
 
 /// Ten seconds tell two percent of a thousand; 15,000 connections are below the 20,000 files that a process may often
 /// open at most.
-const WHOLE: Plan = Plan { seconds: 10, requests: 100_000, connections: 15_000, limits: true, write: false };
+const WHOLE: Plan =
+    Plan { seconds: 10, requests: 100_000, connections: 15_000, limits: true, common: Common::NONE };
 
 /// What came of it.
 #[derive(Debug)]
@@ -66,9 +75,12 @@ pub(crate) fn run(root: &Path, flags: &[&str]) -> Result<Verdict, String> {
     if let ["h2", flags @ ..] = flags {
         return h2::run(root, flags);
     }
+    if let ["tls", flags @ ..] = flags {
+        return tls::run(root, flags);
+    }
     let plan = parse(flags)?;
-    let command = ["cargo xtask flood"].iter().chain(flags).copied().collect::<Vec<_>>().join(" ");
-    Ok(perform(root, plan, &command).unwrap_or_else(|problem| {
+    let command = bench::shown("cargo xtask flood", flags);
+    Ok(perform(root, &plan, &command).unwrap_or_else(|problem| {
         eprintln!("flood: {problem}");
         Verdict::Bad
     }))
@@ -78,6 +90,10 @@ fn parse(words: &[&str]) -> Result<Plan, String> {
     let mut plan = WHOLE;
     let mut rest = words.iter();
     while let Some(&flag) = rest.next() {
+        let path = || rest.next().map(PathBuf::from).ok_or_else(|| format!("`{flag}` needs a value"));
+        if plan.common.take(flag, path)? {
+            continue;
+        }
         let mut number = |most: u64| {
             let number =
                 rest.next().and_then(|text| text.parse().ok()).filter(|number| (1..=most).contains(number));
@@ -88,45 +104,45 @@ fn parse(words: &[&str]) -> Result<Plan, String> {
             "--requests" => plan.requests = number(100_000_000)?,
             "--connections" => plan.connections = usize::try_from(number(15_000)?).unwrap_or(usize::MAX),
             "--no-limits" => plan.limits = false,
-            "--write" => plan.write = true,
             _ => return Err(format!("`flood` does not know `{flag}`")),
         }
     }
     Ok(plan)
 }
 
-fn perform(root: &Path, plan: Plan, command: &str) -> Result<Verdict, String> {
+fn perform(root: &Path, plan: &Plan, command: &str) -> Result<Verdict, String> {
     let context = Context::new(root).map_err(|error| format!("no folders for tools and logs: {error}"))?;
     let _alone = bench::alone()?;
-    bench::build_server(&context)?;
+    let scratch = bench::scratch().map_err(|error| format!("no temporary folder: {error}"))?;
+    let setup = plan.common.setup(&context, scratch.path(), Wire::Clear)?;
     idle::raise_file_limit(&context)?;
     let circumstances = Circumstances::read(&context, command);
-    let scratch = bench::scratch().map_err(|error| format!("no temporary folder: {error}"))?;
-    let setup = Setup { flags: Some(plan.flags()), ..Setup::new(&context, scratch.path()) };
-    let server = Server::start(&setup, TIDEGATE)?;
-    let outcome = measure(plan, server.port)?;
+    let setup = Setup { flags: Some(plan.flags()), ..setup };
+    let server = Server::start(&setup, plan.common.ours())?;
+    let outcome = measure(plan, &plan.common.door(server.port)?)?;
     let text = outcome.told();
     println!("\n{text}");
-    if plan.write {
-        let told = circumstances.told(&setup, &[TIDEGATE], None);
-        results::write(&context, Section::Flood, &format!("{told}\n{text}"))?;
+    if plan.common.write {
+        let told = circumstances.told(&setup, &[plan.common.ours()], None);
+        let section = if plan.common.tls { Section::FloodTls } else { Section::Flood };
+        results::write(&context, section, &format!("{told}\n{text}"))?;
     }
     Ok(if outcome.missed().is_empty() { Verdict::Good } else { Verdict::Bad })
 }
 
-fn measure(plan: Plan, port: u16) -> Result<Outcome, String> {
+fn measure(plan: &Plan, door: &Door) -> Result<Outcome, String> {
     println!("calm: {} s", CALM.as_secs());
-    let ((), calm) = good::during(Version::Http1, port, || std::thread::sleep(CALM))?;
+    let ((), calm) = good::during(Version::Http1, door, || std::thread::sleep(CALM))?;
     println!("one address asks without pause: {} s and more", plan.seconds);
     let (storm, in_storm) =
-        good::during(Version::Http1, port, || bad::storm(port, plan.requests, plan.seconds))?;
+        good::during(Version::Http1, door, || bad::storm(door, plan.requests, plan.seconds))?;
     println!("the same opens {} connections", plan.connections);
-    let (crowd, in_crowd) = good::during(Version::Http1, port, || bad::crowd(port, plan.connections, SEATS))?;
+    let (crowd, in_crowd) = good::during(Version::Http1, door, || bad::crowd(door, plan.connections, SEATS))?;
     Ok(Outcome { calm, storm: storm?, in_storm, crowd, in_crowd })
 }
 
 impl Plan {
-    fn flags(self) -> Vec<String> {
+    fn flags(&self) -> Vec<String> {
         let off = ["--rate-limit", "off", "--max-connections-per-ip", "0"];
         let limits = ["--limit-loopback"];
         let common = ["--max-requests", "0", "--access-log", "off"];

@@ -12,6 +12,7 @@ use super::pages::Change;
 use super::weather::{Trouble, Visitor};
 use crate::dice::Dice;
 use crate::flood::bad;
+use crate::flood::door::Door;
 
 /// After everything that is done it must be well again so soon.
 const WELL_AGAIN: Duration = Duration::from_secs(5);
@@ -166,11 +167,11 @@ impl<'a> Chaos<'a> {
             Event::Rewrites => self.rewrite(),
             Event::FullDisk => self.fill_disk(),
             Event::Flood => {
-                let storm = bad::storm(self.town.port, 1, FLOOD_SECONDS)?;
+                let storm = bad::storm(&Door::clear(self.town.port), 1, FLOOD_SECONDS)?;
                 hostile::is_a_flood(storm.admitted, storm.refused.len())
             }
             Event::Crowd => {
-                let crowd = bad::crowd(self.town.port, CROWD, SEATS);
+                let crowd = bad::crowd(&Door::clear(self.town.port), CROWD, SEATS);
                 hostile::is_a_flood(crowd.opened as u64, crowd.refused.len())
             }
             Event::Kill => {
@@ -191,8 +192,8 @@ impl<'a> Chaos<'a> {
     /// The first look at a process comes after a burst: what an allocator and the tables of clients keep of their first
     /// one is no leak.
     pub(super) fn first_look(&mut self) -> Result<Held, String> {
-        bad::crowd(self.town.port, CROWD, SEATS);
-        bad::storm(self.town.port, 1, BURST_SECONDS)?;
+        bad::crowd(&Door::clear(self.town.port), CROWD, SEATS);
+        bad::storm(&Door::clear(self.town.port), 1, BURST_SECONDS)?;
         self.look()
     }
 

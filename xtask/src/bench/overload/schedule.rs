@@ -138,7 +138,7 @@ mod tests {
         let seen = offer(&order);
         assert_eq!(seen.offered, 100);
         assert_eq!((seen.served.len(), seen.refused.len(), seen.odd), (100, 0, 0));
-        assert!(seen.in_time < 100 && seen.in_time > 50, "{}", seen.in_time);
+        assert!(seen.in_time < 100 && seen.in_time > 20, "{}", seen.in_time);
         assert!(seen.served.iter().all(|took| *took >= 100.0));
     }
 

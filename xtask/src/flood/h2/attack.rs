@@ -1,14 +1,15 @@
 //! One that floods: frames as fast as they go out, on a new connection whenever the last one is ended.
 
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::client::read_frame;
 use super::frames::{Flood, GOAWAY};
-use crate::bench::http;
+use crate::flood::door::{Door, Version};
+use crate::flood::stream::Stream;
 
 /// Where it comes from.
 const SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
@@ -41,11 +42,11 @@ pub(super) struct Ended {
 }
 
 /// Floods until `frames` are sent and `least` is over. An `Err` says why it could not go on.
-pub(super) fn run(flood: Flood, port: u16, frames: u64, least: Duration) -> Result<Outcome, String> {
+pub(super) fn run(flood: Flood, door: &Door, frames: u64, least: Duration) -> Result<Outcome, String> {
     let begun = Instant::now();
     let mut outcome = Outcome::default();
     while (outcome.frames < frames || begun.elapsed() < least) && begun.elapsed() < MOST_TIME {
-        let (sent, ended) = one(flood, port, frames)
+        let (sent, ended) = one(flood, door, frames)
             .map_err(|error| format!("the flood `{}` could not go on: {error}", flood.name))?;
         outcome.frames += sent;
         match ended {
@@ -58,9 +59,10 @@ pub(super) fn run(flood: Flood, port: u16, frames: u64, least: Duration) -> Resu
 }
 
 /// The same load for a server that never ends a connection and reads all: what the machine alone does to others.
-pub(super) fn pour(flood: Flood, port: u16, least: Duration) -> Result<(), String> {
+pub(super) fn pour(flood: Flood, sink: &Door, least: Duration) -> Result<(), String> {
     let over = AtomicBool::new(false);
-    let mut stream = http::connect_from(SOURCE, port).map_err(|error| format!("no sink: {error}"))?;
+    let mut stream =
+        sink.connect_from(SOURCE, Version::Http2).map_err(|error| format!("no sink: {error}"))?;
     thread::scope(|scope| {
         scope.spawn(|| write(&mut stream, flood, u64::MAX, &over));
         thread::sleep(least);
@@ -70,13 +72,12 @@ pub(super) fn pour(flood: Flood, port: u16, least: Duration) -> Result<(), Strin
 }
 
 /// One connection, until it ends or `most` frames are sent; what was sent, and how the server ended it.
-fn one(flood: Flood, port: u16, most: u64) -> io::Result<(u64, Option<Ended>)> {
-    let mut stream = http::connect_from(SOURCE, port)?;
-    stream.set_nodelay(true)?;
-    stream.set_write_timeout(Some(STALL))?;
+fn one(flood: Flood, door: &Door, most: u64) -> io::Result<(u64, Option<Ended>)> {
+    let mut stream = door.connect_from(SOURCE, Version::Http2)?;
+    stream.socket.set_write_timeout(Some(STALL))?;
     let (begun, over) = (Instant::now(), AtomicBool::new(false));
     let mut heard = stream.try_clone()?;
-    heard.set_read_timeout(Some(STALL))?;
+    heard.socket.set_read_timeout(Some(STALL))?;
     thread::scope(|scope| {
         let listening = flood.reads.then(|| {
             let mut heard = heard.try_clone()?;
@@ -100,8 +101,8 @@ fn one(flood: Flood, port: u16, most: u64) -> io::Result<(u64, Option<Ended>)> {
 }
 
 /// Sends the flood until it is over or breaks; how many frames, and when it broke.
-fn write(stream: &mut TcpStream, flood: Flood, most: u64, over: &AtomicBool) -> (u64, Option<Instant>) {
-    let host = stream.peer_addr().map(|address| address.to_string()).unwrap_or_default();
+fn write(stream: &mut Stream, flood: Flood, most: u64, over: &AtomicBool) -> (u64, Option<Instant>) {
+    let host = stream.socket.peer_addr().map(|address| address.to_string()).unwrap_or_default();
     let mut sent = 0;
     let mut bytes = flood.opening(&host);
     while sent < most && !over.load(Ordering::Relaxed) {
@@ -125,7 +126,7 @@ struct Told {
 }
 
 /// Reads until the server takes its leave or the connection ends; a server that is silent has done neither.
-fn listen(stream: &mut TcpStream) -> Told {
+fn listen(stream: &mut Stream) -> Told {
     loop {
         match read_frame(stream) {
             Ok(frame) if frame.kind == GOAWAY => {

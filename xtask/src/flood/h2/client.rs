@@ -1,21 +1,16 @@
 //! A good client of HTTP/2: one request after another on a connection, and what a server may send meanwhile.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
-use std::time::Duration;
 
 use super::frames::{self, ACK, END_STREAM, GOAWAY, HEAD, HEADERS, SETTINGS};
-use crate::bench::http;
-
-/// A server that says nothing for this long is broken.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::flood::stream::Stream;
 
 /// An answer of 200 begins with entry 8 of the static table (RFC 7541 appendix A).
 const STATUS_200: u8 = 0x88;
 
 #[derive(Debug)]
 pub(in super::super) struct Client {
-    stream: TcpStream,
+    stream: Stream,
     host: String,
     requests: u32,
 }
@@ -30,11 +25,8 @@ pub(super) struct Frame {
 }
 
 impl Client {
-    pub(in super::super) fn connect_from(source: Ipv4Addr, port: u16) -> io::Result<Self> {
-        let mut stream = http::connect_from(source, port)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+    /// Begins to speak over a connection to `port`.
+    pub(in super::super) fn over(mut stream: Stream, port: u16) -> io::Result<Self> {
         stream.write_all(frames::PREFACE)?;
         Ok(Self { stream, host: format!("127.0.0.1:{port}"), requests: 0 })
     }

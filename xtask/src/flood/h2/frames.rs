@@ -96,6 +96,19 @@ pub(super) fn get(into: &mut Vec<u8>, stream: u32, host: &str) {
     frame(into, HEADERS, END_STREAM | END_HEADERS, stream, &fields(GET, "/small.bin", host));
 }
 
+/// The preface of a client that opens its windows as far as they go, and `count` requests for `path`.
+pub(in crate::flood) fn greedy(path: &str, count: u32, host: &str) -> Vec<u8> {
+    // SETTINGS_INITIAL_WINDOW_SIZE (RFC 9113 section 6.5.2), and the connection's, which begins with 65,535.
+    let (most, rest) = (i32::MAX.to_be_bytes(), (i32::MAX - 65_535).to_be_bytes());
+    let mut bytes = PREFACE.to_vec();
+    frame(&mut bytes, SETTINGS, 0, 0, &[&[0, 4][..], &most].concat());
+    frame(&mut bytes, WINDOW_UPDATE, 0, 0, &rest);
+    for number in 0..count {
+        frame(&mut bytes, HEADERS, END_STREAM | END_HEADERS, stream(number), &fields(GET, path, host));
+    }
+    bytes
+}
+
 /// The beginning of an upload: its body follows, and until then it waits.
 fn post(into: &mut Vec<u8>, stream: u32, host: &str) {
     frame(into, HEADERS, END_HEADERS, stream, &[&fields(POST, "/upload", host)[..], JSON].concat());

@@ -10,19 +10,22 @@
 
 mod attack;
 pub(super) mod client;
-mod frames;
+pub(super) mod frames;
 mod report;
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
-use std::{fs, thread};
 
-use super::good::{self, Good, Version};
+use super::door::{Door, Version};
+use super::good::{self, Good};
+use super::options::Common;
 use crate::Verdict;
 use crate::bench::http::Client;
 use crate::bench::results::{self, Circumstances, Section};
-use crate::bench::servers::{FLOOR, KINDS, Kind, Role, Server, Setup, TIDEGATE, TIDEGATE_B};
+use crate::bench::servers::{FLOOR, KINDS, Kind, Role, Server, Setup, TIDEGATE};
 use crate::bench::wire::Wire;
 use crate::bench::{self, servers};
 use crate::context::Context;
@@ -46,8 +49,7 @@ struct Plan {
     floods: Vec<Flood>,
     frames: u64,
     kinds: Vec<Kind>,
-    binary: Option<PathBuf>,
-    write: bool,
+    common: Common,
 }
 
 /// `cargo xtask flood h2 FLAGS`. An `Err` says what is wrong with the flags.
@@ -61,34 +63,30 @@ pub(super) fn run(root: &Path, flags: &[&str]) -> Result<Verdict, String> {
 }
 
 fn parse(words: &[&str]) -> Result<Plan, String> {
-    let mut plan = Plan {
-        floods: FLOODS.to_vec(),
-        frames: 1_000_000,
-        kinds: vec![TIDEGATE],
-        binary: None,
-        write: false,
-    };
+    let mut plan =
+        Plan { floods: FLOODS.to_vec(), frames: 1_000_000, kinds: vec![TIDEGATE], common: Common::NONE };
     let mut rest = words.iter();
     while let Some(&flag) = rest.next() {
+        let path = || rest.next().map(PathBuf::from).ok_or_else(|| format!("`{flag}` needs a value"));
+        if plan.common.take(flag, path)? {
+            continue;
+        }
         let mut value = || rest.next().copied().ok_or_else(|| format!("`{flag}` needs a value"));
         match flag {
             "--kinds" => plan.floods = bench::chosen(Some(value()?), FLOODS.into_iter(), |flood| flood.name)?,
             "--servers" => {
-                let able = KINDS.into_iter().filter(|kind| kind.speaks(Wire::H2c));
+                let able = KINDS.into_iter().filter(|kind| kind.speaks(Wire::H2c) && kind.speaks(Wire::Tls));
                 plan.kinds = bench::chosen(Some(value()?), able, |kind| kind.name)?;
             }
             "--frames" => {
                 let number = value()?.parse().ok().filter(|number| (1..=1_000_000_000).contains(number));
                 plan.frames = number.ok_or("`--frames` is a number from 1 to 1000000000")?;
             }
-            "--binary" => plan.binary = Some(PathBuf::from(value()?)),
-            "--write" => plan.write = true,
             _ => return Err(format!("`flood h2` does not know `{flag}`")),
         }
     }
-    if plan.binary.is_some() {
-        plan.kinds.iter_mut().filter(|kind| **kind == TIDEGATE).for_each(|kind| *kind = TIDEGATE_B);
-    }
+    let ours = plan.common.ours();
+    plan.kinds.iter_mut().filter(|kind| **kind == TIDEGATE).for_each(|kind| *kind = ours);
     Ok(plan)
 }
 
@@ -99,16 +97,11 @@ fn perform(root: &Path, plan: &Plan, command: &str) -> Result<Verdict, String> {
     if let Some(missing) = missing.first() {
         return Err(format!("{missing:?}"));
     }
-    if plan.kinds.contains(&TIDEGATE) {
-        bench::build_server(&context)?;
-    }
+    let scratch = bench::scratch().map_err(|error| format!("no temporary folder: {error}"))?;
+    let setup = plan.common.setup(&context, scratch.path(), Wire::H2c)?;
     bench::build_floor(&context)?;
     bench::keep_to_core(&context, CORE);
     let circumstances = Circumstances::read(&context, command);
-    let scratch = bench::scratch().map_err(|error| format!("no temporary folder: {error}"))?;
-    let binary = plan.binary.as_ref().map(fs::canonicalize).transpose();
-    let binary = binary.map_err(|error| format!("`--binary`: {error}"))?;
-    let setup = Setup { binary, ..Setup::new(&context, scratch.path()) };
     let mut rows = Vec::new();
     for &flood in &plan.floods {
         for &kind in &plan.kinds {
@@ -118,26 +111,27 @@ fn perform(root: &Path, plan: &Plan, command: &str) -> Result<Verdict, String> {
     }
     let text = report::told(&rows);
     println!("\n{text}");
-    if plan.write {
+    if plan.common.write {
         let told = circumstances.told(&setup, &plan.kinds, None);
-        results::write(&context, Section::FloodH2, &format!("{told}\n{text}"))?;
+        let section = if plan.common.tls { Section::FloodH2Tls } else { Section::FloodH2 };
+        results::write(&context, section, &format!("{told}\n{text}"))?;
     }
     Ok(if rows.iter().all(|row| row.missed().is_empty()) { Verdict::Good } else { Verdict::Bad })
 }
 
 fn measure(setup: &Setup<'_>, plan: &Plan, flood: Flood, kind: Kind) -> Result<Row, String> {
-    let setup = Setup { wire: Wire::H2c, ..setup.clone() };
-    let server = Server::start(&setup, kind)?;
-    let ((), calm) = among_good(&server, || thread::sleep(CALM))?;
+    let server = Server::start(setup, kind)?;
+    let door = plan.common.door(server.port)?;
+    let ((), calm) = among_good(&door, || thread::sleep(CALM))?;
     let floor = Server::start(&Setup { wire: Wire::Clear, ..setup.clone() }, FLOOR)?;
-    let (poured, sink) = among_good(&server, || attack::pour(flood, floor.port, LEAST))?;
+    let (poured, sink) = among_good(&door, || attack::pour(flood, &Door::clear(floor.port), LEAST))?;
     poured?;
     drop(floor);
     let before = server.process.memory().anonymous;
     let over = AtomicBool::new(false);
     let (seen, outcome, during) = thread::scope(|scope| {
-        let watcher = scope.spawn(|| watch(&server, &over));
-        let flooded = among_good(&server, || attack::run(flood, server.port, plan.frames, LEAST));
+        let watcher = scope.spawn(|| watch(&server, &door, &over));
+        let flooded = among_good(&door, || attack::run(flood, &door, plan.frames, LEAST));
         over.store(true, Ordering::Relaxed);
         let seen = watcher.join().map_err(|_| "a watcher panicked".to_owned())?;
         let (outcome, during) = flooded?;
@@ -148,9 +142,8 @@ fn measure(setup: &Setup<'_>, plan: &Plan, flood: Flood, kind: Kind) -> Result<R
 }
 
 /// What good clients of both versions get while `act` goes on.
-fn among_good<T: Send>(server: &Server, act: impl FnOnce() -> T + Send) -> Result<(T, [Good; 2]), String> {
-    let (inner, http1) =
-        good::during(Version::Http1, server.port, || good::during(Version::Http2, server.port, act))?;
+fn among_good<T: Send>(door: &Door, act: impl FnOnce() -> T + Send) -> Result<(T, [Good; 2]), String> {
+    let (inner, http1) = good::during(Version::Http1, door, || good::during(Version::Http2, door, act))?;
     let (outcome, http2) = inner?;
     Ok((outcome, [http1, http2]))
 }
@@ -162,12 +155,12 @@ struct Seen {
     active: Option<u64>,
 }
 
-fn watch(server: &Server, over: &AtomicBool) -> Seen {
+fn watch(server: &Server, door: &Door, over: &AtomicBool) -> Seen {
     let mut seen = Seen::default();
     while !over.load(Ordering::Relaxed) {
         seen.memory = seen.memory.max(server.process.memory().anonymous);
         if server.kind.role != Role::Peer {
-            seen.active = seen.active.max(active(server.port));
+            seen.active = seen.active.max(active(door));
         }
         thread::sleep(LOOK);
     }
@@ -175,8 +168,9 @@ fn watch(server: &Server, over: &AtomicBool) -> Seen {
 }
 
 /// tidegate's own count of requests that wait for a file, a body or a thread.
-fn active(port: u16) -> Option<u64> {
-    let answer = Client::connect(port).and_then(|mut client| client.get("/metrics", &[])).ok()?;
+fn active(door: &Door) -> Option<u64> {
+    let stream = door.connect_from(Ipv4Addr::LOCALHOST, Version::Http1).ok()?;
+    let answer = Client::over(stream, door.port).get("/metrics", &[]).ok()?;
     let text = String::from_utf8(answer.body).ok()?;
     let mut values = text.lines().filter_map(|line| line.strip_prefix("http_server_active_requests "));
     values.next()?.trim().parse().ok()
@@ -191,7 +185,7 @@ mod tests {
         let plan = parse(&["--kinds", "ping,reset", "--servers", "h2o", "--frames", "7"]).unwrap();
         assert_eq!(plan.floods.iter().map(|flood| flood.name).collect::<Vec<_>>(), ["reset", "ping"]);
         assert_eq!((plan.kinds[0].name, plan.frames), ("h2o", 7));
-        assert_eq!(parse(&["--binary", "x"]).unwrap().kinds, [TIDEGATE_B]);
+        assert_eq!(parse(&["--binary", "x"]).unwrap().kinds, [crate::bench::servers::TIDEGATE_B]);
         for wrong in [&["--kinds", "pong"][..], &["--servers", "floor"], &["--frames", "0"], &["--fast"]] {
             assert!(parse(wrong).is_err(), "{wrong:?}");
         }

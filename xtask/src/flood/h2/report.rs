@@ -7,7 +7,8 @@ use super::attack::Outcome;
 use super::frames::{ENHANCE_YOUR_CALM, Flood};
 use crate::bench::grid::Grid;
 use crate::bench::servers::Kind;
-use crate::flood::good::{Good, Version};
+use crate::flood::door::Version;
+use crate::flood::good::Good;
 
 /// A connection that floods is ended so soon, and the flood costs no more memory.
 const END_BAR: Duration = Duration::from_secs(1);
