@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_program_that_hangs_is_killed_and_that_is_said() {
-        let ran = sh("echo begun; exec sleep 60", Duration::from_millis(300));
+        let ran = sh("echo begun; exec sleep 60", Duration::from_secs(3));
         assert!(!ran.success);
         assert!(ran.output.starts_with("begun\n") && ran.output.contains("killed"), "{}", ran.output);
     }

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use std::{env, fs, io};
 
@@ -18,7 +19,7 @@ pub(crate) struct Context {
     pub(crate) target: PathBuf,
     /// Where this project installs its tools: never outside of its target folder.
     pub(crate) tools: PathBuf,
-    /// Where the output of a running program goes. Not below the target folder: our own unit tests run inside of a
+    /// Where the output of each program goes. Not below the target folder: our own unit tests run inside of a
     /// step, and must not write to that step's log.
     logs: TempDir,
     /// Nothing may be skipped (`CI=true`).
@@ -54,7 +55,10 @@ impl Context {
 
     /// Runs `command` to its end, which must come within `limit`.
     pub(crate) fn finish_within(&self, command: &mut Command, limit: Duration) -> Ran {
-        command::run(command, &self.logs.path().join("log"), limit)
+        // Each has a log of its own, for some run side by side.
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let log = format!("log-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        command::run(command, &self.logs.path().join(log), limit)
     }
 
     /// The program of this name on our search path.

@@ -14,12 +14,16 @@ use super::report::{Report, Tally};
 use super::setup::{CHROMIUM, NODE};
 use crate::command::{self, TempDir};
 use crate::context::Context;
+use crate::parallel::in_parallel;
 use crate::tools;
 
 const SCRIPTS: &str = "crates/tidegate/tests/browser";
 
 /// The flags of its server, for each way a browser comes.
 const WAYS: [&str; 2] = ["", "--tls-self-signed"];
+
+/// So many run at once: a page waits for most of its time.
+const BROWSERS: usize = 2;
 
 /// The server says its address within milliseconds; a loaded machine gets a thousand times that.
 const START_LIMIT: Duration = Duration::from_secs(10);
@@ -34,11 +38,11 @@ pub(super) fn run(context: &Context) -> Report {
     if scripts.is_empty() {
         return Report::failed(format!("there is no script in {SCRIPTS}"));
     }
-    let mut report = Report::default();
-    for (script, flags) in scripts.iter().flat_map(|script| WAYS.map(|flags| (script, flags))) {
-        report.absorb(run_script(context, script, flags).unwrap_or_else(Report::failed));
-    }
-    report
+    let visits: Vec<_> = scripts.iter().flat_map(|script| WAYS.map(|flags| (script, flags))).collect();
+    let reports = in_parallel(&visits, BROWSERS, |(script, flags)| {
+        run_script(context, script, flags).unwrap_or_else(Report::failed)
+    });
+    Report::sum(reports)
 }
 
 /// An `Err` says why the script could not even begin.

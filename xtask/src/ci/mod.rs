@@ -3,7 +3,7 @@
 //! ```text
 //! flags ─► Plan ─► each Step: its needs there? ─► run ─► Report ─► table ─► "N passed, N failed, N skipped"
 //!                  steps.rs   setup.rs              ▲    report.rs
-//!                                       browser.rs ─┘
+//!                            suite.rs, browser.rs ─┘
 //! ```
 //!
 //! A step that lacks a tool is skipped by name; under `CI=true` nothing may be skipped, so that a skip is a failure.
@@ -12,6 +12,7 @@ mod browser;
 pub(crate) mod report;
 mod setup;
 mod steps;
+mod suite;
 
 use std::path::Path;
 use std::time::Instant;

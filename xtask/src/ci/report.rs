@@ -74,6 +74,14 @@ impl Report {
         self.output.push_str(&other.output);
     }
 
+    /// What all of `parts` found together.
+    pub(crate) fn sum(parts: impl IntoIterator<Item = Self>) -> Self {
+        parts.into_iter().fold(Self::default(), |mut sum, part| {
+            sum.absorb(part);
+            sum
+        })
+    }
+
     /// Makes every skip a failure.
     pub(super) fn forbid_skips(&mut self) {
         if self.tally.skipped > 0 {

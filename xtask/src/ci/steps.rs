@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::report::{Report, Tally};
+use super::report::Report;
 use super::setup::{self, CHROMIUM, DENY, FUZZ, NIGHTLY, NODE, PIP, PLAYWRIGHT};
-use super::{Step, browser};
+use super::{Step, browser, suite};
 use crate::context::Context;
 use crate::{Verdict, corpora, fuzz, tidy};
 
@@ -21,7 +21,7 @@ pub(super) const STEPS: [Step; 11] = [
     Step { name: "tidy", what: "the house rules", needs: &[], run: tidy },
     Step { name: "deny", what: "licences, bans and sources of dependencies", needs: &[DENY], run: deny },
     Step { name: "doc", what: "the documentation builds without a warning", needs: &[], run: doc },
-    Step { name: "tests", what: "unit, integration and documentation tests", needs: &[], run: tests },
+    Step { name: "tests", what: "unit, integration and documentation tests", needs: &[], run: suite::run },
     Step {
         name: "corpora",
         what: "what gunicorn tests its request parser with",
@@ -87,13 +87,6 @@ fn doc(context: &Context) -> Report {
     Report::of(context.finish(context.command("cargo", &args).env("RUSTDOCFLAGS", "-D warnings")))
 }
 
-fn tests(context: &Context) -> Report {
-    let args = ["test", "--workspace", "--features", "tidegate/failpoints", "--no-fail-fast"];
-    let ran = context.run("cargo", &args);
-    let tally = cargo_test_tally(&ran.output);
-    Report::counted(ran, tally)
-}
-
 /// The package of a pinned version is fetched once; llhttp's corpus is in no package.
 fn corpora(context: &Context) -> Report {
     match corpora::run(&context.root, &[]) {
@@ -107,36 +100,5 @@ fn corpora(context: &Context) -> Report {
 fn shuttle(context: &Context) -> Report {
     let args = ["test", "--package", "tidegate", "--lib", "--features", "tidegate/shuttle", "shuttle_"];
     let ran = context.run("cargo", &args);
-    let tally = cargo_test_tally(&ran.output);
-    Report::counted(ran, tally)
-}
-
-/// Sums the lines `test result: ok. 3 passed; 0 failed; 0 ignored; …` of all test binaries. An ignored test is a skip.
-fn cargo_test_tally(output: &str) -> Tally {
-    let results = output.lines().filter_map(|line| line.strip_prefix("test result: "));
-    results.fold(Tally::default(), |sum, line| {
-        let count = |label: &str| {
-            let (before, _) = line.split_once(label)?;
-            before.rsplit([' ', ';']).find(|word| !word.is_empty())?.parse().ok()
-        };
-        sum.plus(Tally {
-            passed: count(" passed").unwrap_or(0),
-            failed: count(" failed").unwrap_or(0),
-            skipped: count(" ignored").unwrap_or(0),
-        })
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cargo_tests_are_summed_over_all_binaries() {
-        let output = "running 2 tests\n\
-            test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
-            test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n";
-        assert_eq!(cargo_test_tally(output), Tally { passed: 15, failed: 2, skipped: 1 });
-        assert_eq!(cargo_test_tally("error: could not compile"), Tally::default());
-    }
+    suite::counted(ran)
 }

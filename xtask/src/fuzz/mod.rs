@@ -11,10 +11,12 @@ mod run;
 mod target;
 
 use std::path::Path;
+use std::thread;
 
 use crate::Verdict;
 use crate::ci::report::Report;
 use crate::context::Context;
+use crate::parallel::in_parallel;
 use run::{Build, Length, Outcome};
 use target::{TARGETS, Target};
 
@@ -48,14 +50,15 @@ pub(crate) fn smoke(context: &Context) -> Report {
     if let Err(problem) = run::build(context, Build::Address) {
         return Report::failed(problem);
     }
-    let mut report = Report::default();
-    for target in &TARGETS {
-        report.absorb(match run::run(context, target, Build::Address, Length::Seconds(SMOKE_SECONDS)) {
+    // A target is one thread.
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let reports = in_parallel(&TARGETS, cores, |target| {
+        match run::run(context, target, Build::Address, Length::Seconds(SMOKE_SECONDS)) {
             Ok(_) => Report::passed(),
             Err(problem) => Report::failed(problem),
-        });
-    }
-    report
+        }
+    });
+    Report::sum(reports)
 }
 
 fn plan(flags: &[&str]) -> Result<Plan, String> {
