@@ -26,6 +26,8 @@ use support::{SOON, Setup, eventually};
 const OF_EACH: usize = 250;
 /// More than socket buffers and the server's own hold for a reader that does not read.
 const LARGE: usize = 3 << 20;
+/// Bytes by which a body is ahead of the pace that it must keep, of a KiB in each second: a minute of it.
+const AHEAD: usize = 60 << 10;
 /// Clients that read at a time.
 const AT_A_TIME: usize = 16;
 /// Time for an idle connection to be closed on a busy machine; 200 ms is what is promised on an idle one.
@@ -54,7 +56,9 @@ impl Slow {
         slow.send(&match begun {
             Begun::HalfHead => format!("GET /small.html HTTP/1.1\r\nHost: {addr}\r\n"),
             Begun::HalfBody => format!(
-                "POST /upload HTTP/1.1\r\nHost: {addr}\r\nContent-Type: application/json\r\nContent-Length: 4\r\n\r\n[1"
+                "POST /upload HTTP/1.1\r\nHost: {addr}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{}[1",
+                AHEAD + 4,
+                " ".repeat(AHEAD)
             ),
             Begun::SlowReader => format!("GET /long.bin HTTP/1.1\r\nHost: {addr}\r\n\r\n"),
             Begun::Idle => format!("GET /small.html HTTP/1.1\r\nHost: {addr}\r\n\r\n"),
@@ -141,7 +145,7 @@ fn with_a_thousand(drain: &str) -> (Setup, Process, Vec<Slow>) {
     let kinds = [Begun::HalfHead, Begun::SlowReader, Begun::Idle];
     let mut slow: Vec<_> = (0..3 * OF_EACH).map(|number| begin(kinds[number % 3])).collect();
     slow.iter_mut().filter(|slow| slow.begun != Begun::HalfHead).for_each(Slow::hear);
-    // Last of all: ten seconds after its first byte a body must have kept a pace.
+    // Last of all: a body has a pace to keep.
     slow.extend((0..OF_EACH).map(|_| begin(Begun::HalfBody)));
     eventually("all are seated", || {
         let status = server.connect().get("/metrics?format=json").json();
