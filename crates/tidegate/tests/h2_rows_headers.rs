@@ -209,26 +209,16 @@ fn row_f4_h2_1_a_storm_of_table_sizes_costs_nothing() {
     assert!(seen.grown_kib < GROWTH_KIB, "{seen:?}");
 }
 
-/// The table of our own encoder is as large as the client allows: not as large as it likes (RFC 9113 §6.5.2). Each refusal
-/// has an id that was never sent before.
+/// The table of our own encoder may be as large as the client allows (RFC 9113 §6.5.2), and it says in the blocks when it
+/// grows (RFC 7541 §4.2). Each refusal has an id that was never sent before; the harness fails where one stands for an entry
+/// that the table, as large as was said, would have lost.
 #[test]
 fn row_f4_h2_1_a_client_that_allows_a_huge_table_makes_us_fill_none() {
     let server = server(&["--rate-limit", "off"]);
-    let allow = |size| (0..4).map(|_| H2::with_settings(&server, &[(HEADER_TABLE_SIZE, size)])).collect();
-    // What is remembered of refusals has its own bound, and is full when the memory is first looked at.
-    ask_in_vain(allow(4096), 60);
-    let beside = Beside::start(&server);
-    ask_in_vain(allow(u32::MAX), 30);
-    let seen = beside.end();
-    assert!(seen.grown_kib < GROWTH_KIB, "{seen:?}");
-}
-
-/// 50 requests at once of each client, `times` over, all for what is not there.
-fn ask_in_vain(mut clients: Vec<H2>, times: usize) {
-    for _ in 0..times {
-        for client in &mut clients {
-            let streams: Vec<_> = (0..50).map(|_| client.ask("GET", "/missing", &[])).collect();
-            streams.into_iter().for_each(|stream| assert_eq!(client.response(stream).status, 404));
-        }
+    let mut client = H2::with_settings(&server, &[(HEADER_TABLE_SIZE, u32::MAX)]);
+    for _ in 0..10 {
+        let streams: Vec<_> = (0..50).map(|_| client.ask("GET", "/missing", &[])).collect();
+        streams.into_iter().for_each(|stream| assert_eq!(client.response(stream).status, 404));
+        assert!(client.inbox.table_size() <= 4096, "{}", client.inbox.table_size());
     }
 }

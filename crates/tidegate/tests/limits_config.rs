@@ -138,7 +138,7 @@ fn run_3_a_wrong_key_is_named_with_its_place() {
         ("limits.rate_limit", "100"),
         ("limits.bans", "true"),
         ("limits.ban_time", "600"),
-        ("security.trusted_proxy", "'10.0.0.0/8'"),
+        ("security.trusted_proxy", "'10.0.0.1/8'"),
         ("security.ban_allow", "['x']"),
         ("admin.allow", "['10.0.0.1/8']"),
         ("admin.listen", "'9901'"),

@@ -201,7 +201,7 @@ fn run_5_a_broken_file_keeps_the_old_settings_and_says_why() {
             "[security]\nallow_host = ['new.example']\n[limits]\nkeep_alive = 30",
             "t.toml:4:14: limits.keep_alive",
         ),
-        ("[security]\nallow_host = 'new.example'", "t.toml:2:14: security.allow_host"),
+        ("[security]\nallow_host = ['new.example', 5]", "t.toml:2:29: security.allow_host"),
         ("[security\n", "t.toml:1:"),
         ("[limits]\nno_such_key = 1", "t.toml:2:1: limits.no_such_key: unknown key"),
     ] {

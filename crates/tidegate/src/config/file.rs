@@ -177,6 +177,7 @@ mod tests {
         assert_eq!(read(input).unwrap(), [given.as_slice(), &["files.inline=true"]].concat());
         assert_eq!(read("").unwrap(), Vec::<String>::new());
         assert_eq!(read("server.port = 1").unwrap(), ["server.port=1"], "a dotted key is the same key");
+        assert_eq!(read("[tls]\ncert = 'a.pem'").unwrap(), ["tls.cert=a.pem"], "one of a list");
     }
 
     #[test]

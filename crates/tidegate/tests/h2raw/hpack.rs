@@ -16,7 +16,7 @@ pub struct Decoder {
     /// The newest entry first.
     dynamic: VecDeque<(String, String)>,
     /// What the entries may weigh, as the server says.
-    size: usize,
+    pub size: usize,
     /// The most that it may say.
     pub most: usize,
 }

@@ -116,6 +116,11 @@ impl Inbox {
         }
     }
 
+    /// What the server's table may weigh, as it says.
+    pub fn table_size(&self) -> usize {
+        self.decoder.size
+    }
+
     /// Notes that a window was opened by hand.
     pub fn allow(&mut self, stream: u32, by: u32) {
         *self.streams.get_mut(&stream).map_or(&mut self.allowed, |stream| &mut stream.allowed) +=
