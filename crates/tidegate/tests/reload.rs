@@ -201,7 +201,7 @@ fn run_5_a_broken_file_keeps_the_old_settings_and_says_why() {
             "[security]\nallow_host = ['new.example']\n[limits]\nkeep_alive = 30",
             "t.toml:4:14: limits.keep_alive",
         ),
-        ("[security]\nallow_host = ['new.example', 5]", "t.toml:2:29: security.allow_host"),
+        ("[security]\nallow_host = ['new.example', 5]", "t.toml:2:30: security.allow_host"),
         ("[security\n", "t.toml:1:"),
         ("[limits]\nno_such_key = 1", "t.toml:2:1: limits.no_such_key: unknown key"),
     ] {
@@ -229,7 +229,7 @@ fn run_5_hup_without_a_file_reopens_the_logs_and_goes_on() {
 
 #[test]
 fn run_5_the_access_log_changes_its_format_at_once() {
-    let server = setup("[log]\naccess = 'pretty'").start();
+    let server = setup("[log]\naccess = 'pretty'").args(&["--keep-alive", "10m"]).start();
     let mut client = server.connect();
     assert_eq!(client.get("/first").status, 404);
     eventually("pretty", || lines_with(&server, "GET /first").len() == 1);
