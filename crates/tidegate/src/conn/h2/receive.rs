@@ -67,17 +67,23 @@ pub(super) struct Rest<'s> {
     stream: &'s mut RecvStream,
     /// Bytes for which the window is still opened.
     left: u64,
+    /// Nothing more comes.
+    ended: bool,
 }
 
 impl<'s> Rest<'s> {
-    /// Of a body that may have `max_body` bytes.
-    pub(super) fn new(stream: &'s mut RecvStream, max_body: u64) -> Self {
-        Self { stream, left: max_body.saturating_add(http1::DRAIN_LIMIT) }
+    /// Of a body that may have `max_body` bytes; `ended`: it had none.
+    pub(super) fn new(stream: &'s mut RecvStream, max_body: u64, ended: bool) -> Self {
+        Self { stream, left: max_body.saturating_add(http1::DRAIN_LIMIT), ended }
     }
 
     /// Drops what is there; ready when nothing more comes.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while let Some(Ok(piece)) = ready!(self.stream.poll_data(cx)) {
+        while !self.ended {
+            let Some(Ok(piece)) = ready!(self.stream.poll_data(cx)) else {
+                self.ended = true;
+                break;
+            };
             if self.left > 0 {
                 let _ = self.stream.flow_control().release_capacity(piece.len());
             }
@@ -88,7 +94,7 @@ impl<'s> Rest<'s> {
 
     /// Drops what comes within [`LINGER`].
     pub(super) async fn linger(mut self, shared: &Shared) {
-        if self.stream.is_end_stream() {
+        if self.ended {
             return;
         }
         let slot = shared.local.deadlines.stream_slot();

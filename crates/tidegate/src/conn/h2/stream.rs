@@ -27,6 +27,8 @@ use crate::site::Site;
 pub(super) struct Stream {
     pub(super) body: RecvStream,
     pub(super) respond: SendResponse<Payload>,
+    /// The request ended with its head.
+    bodiless: bool,
     /// All of the answer is on its way.
     answered: bool,
 }
@@ -39,10 +41,10 @@ pub(super) async fn serve(
 ) {
     let _under_way = shared.begin();
     let (parts, body) = request.into_parts();
-    let mut stream = Stream { body, respond, answered: false };
+    let mut stream = Stream { bodiless: body.is_end_stream(), body, respond, answered: false };
     let head = isolate::run(|| {
         crate::failpoint!("stream");
-        Head::of(&parts, stream.body.is_end_stream())
+        Head::of(&parts, stream.bodiless)
     });
     drop(parts);
     let answered = match &head {
@@ -95,7 +97,7 @@ async fn answer(shared: &Rc<Shared>, head: &Head, stream: &mut Stream) {
             wait(shared, &site, &request, arrival, reply, stream, &mut exchange).await
         }
     };
-    let mut rest = Rest::new(&mut stream.body, site.uploads.max_body);
+    let mut rest = Rest::new(&mut stream.body, site.uploads.max_body, stream.bodiless);
     match response {
         Some(response) => {
             let sending =
