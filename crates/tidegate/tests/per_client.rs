@@ -1,5 +1,5 @@
 //! Connections of one client (SPEC LOAD-7): over its own cap it loses its own longest idle one, is refused where
-//! none is idle, and never costs anybody else a seat.
+//! none is idle, and never costs anybody else a seat. Nor do its uploads cost anybody else theirs (LOAD-8).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should say where")]
 
@@ -221,4 +221,34 @@ fn load_7_over_ipv6_the_cap_holds_too() {
     let mut held = busy(&server, "::1");
     assert_eq!(newcomer(&server, "::1"), 429);
     finish(&mut held);
+}
+
+/// Bodies that are announced and never come reserve memory all the same.
+#[test]
+fn load_8_who_begins_uploads_and_ends_none_keeps_nobody_else_from_theirs() {
+    let server = Server::start(&["--limit-loopback", "--rate-limit", "off", "--body-memory", "8MiB"]);
+    let begin = |ip: &str, length: &str| {
+        let mut visitor = from(&server, ip);
+        let head = "POST /upload HTTP/1.1\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n";
+        visitor.send_request(&format!("{head}{length}\r\n"), b"");
+        let status = visitor.read_response(false).unwrap().status;
+        (visitor, status)
+    };
+    let greedy: Vec<_> = (0..10).map(|_| begin(GREEDY, "Content-Length: 1048576")).collect();
+    let taken = greedy.iter().filter(|(_, status)| *status == 100).count();
+    assert_eq!(taken, 2, "a quarter of the memory");
+    assert_eq!(begin(GREEDY, "Transfer-Encoding: chunked").1, 503);
+    assert_eq!(begin(QUIET, "Transfer-Encoding: chunked").1, 100);
+    drop(greedy);
+    eventually("it has its share again", || begin(GREEDY, "Content-Length: 1048576").1 == 100);
+}
+
+#[test]
+fn load_8_a_share_has_room_for_the_largest_body() {
+    let server = Server::start(&["--limit-loopback", "--body-memory", "1MiB"]);
+    let body = format!("\"{}\"", "x".repeat((1 << 20) - 2));
+    let mut visitor = from(&server, GREEDY);
+    let head = "POST /upload HTTP/1.1\r\nContent-Type: application/json\r\n";
+    visitor.send_request(&format!("{head}Content-Length: {}\r\n", body.len()), body.as_bytes());
+    assert_eq!(visitor.response().status, 201);
 }
