@@ -8,6 +8,8 @@ mod strace;
 mod support;
 mod visitors;
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -27,17 +29,21 @@ fn server(group: &Cgroup, body_memory: &str) -> Server {
     setup.args(&BEHIND_PROXY).args(&patient).args(&["--body-memory", body_memory]).start()
 }
 
-/// Uploads of a MiB each that stop short of their last byte; those that were let in.
-fn bodies(server: &Server, count: usize) -> Vec<Client> {
-    let head =
-        format!("POST /upload HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: {BODY}\r\n");
-    let upload = |_| {
-        let mut client = server.connect();
-        client.stream.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
-        client.send_request(&head, &vec![b' '; BODY - 1]);
-        client
+/// Uploads of a MiB each that stop short of their last byte, each of a client of its own, as long as there is a server.
+fn bodies(server: &Server, count: usize) -> Vec<TcpStream> {
+    let host = server.host();
+    let upload = |number| {
+        let mut stream = TcpStream::connect(server.addr).ok()?;
+        stream.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+        let head = format!(
+            "POST /upload HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-For: 203.0.113.{number}\r\n\
+             Content-Type: application/json\r\nContent-Length: {BODY}\r\n\r\n"
+        );
+        // Who is refused, or killed, takes less than all.
+        let _ = stream.write_all(&[head.as_bytes(), &[b' '; BODY - 1]].concat());
+        Some(stream)
     };
-    (0..count).map(upload).collect()
+    (0..count).map_while(upload).collect()
 }
 
 /// Heads that stop short of their end.
@@ -75,6 +81,7 @@ fn row_j3_load_8_floods_of_connections_heads_bodies_and_addresses_fit_into_64_mi
         let silent: Vec<_> = (0..500).map(|_| server.connect()).collect();
         let halves = heads(&server, 500);
         let uploads = bodies(&server, 60);
+        assert_eq!(uploads.len(), 60);
         let mut proxy = Proxy::of(&server);
         for number in 0..3000 {
             let client = format!("198.18.{}.{}", number / 250, number % 250);
