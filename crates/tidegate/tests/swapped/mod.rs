@@ -26,6 +26,10 @@ use super::support::{Folder, SOON};
 const NAMES: u32 = 64;
 const ALIASES: u32 = 64;
 
+/// How long everything stays where it is, each time all of it was swapped. To rename a file is a change of it, and one that
+/// changed within twenty milliseconds has no coding.
+const REST: Duration = Duration::from_millis(30);
+
 /// Bytes of every file outside.
 const LENGTH: usize = 4099;
 
@@ -169,6 +173,7 @@ impl World {
                     std::thread::sleep(Duration::from_micros(200));
                 }
             }
+            std::thread::sleep(REST);
         }
         swaps
     }
