@@ -17,7 +17,7 @@ mod stream;
 mod tls;
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::Verdict;
@@ -30,7 +30,7 @@ use crate::context::Context;
 use bad::{Crowd, Storm};
 use door::{Door, Version};
 use good::Good;
-use options::Common;
+use options::{Common, Words};
 
 /// tidegate's defaults: requests a second of one client, how many at once, and its connections.
 const RATE: f64 = 100.0;
@@ -88,21 +88,12 @@ pub(crate) fn run(root: &Path, flags: &[&str]) -> Result<Verdict, String> {
 
 fn parse(words: &[&str]) -> Result<Plan, String> {
     let mut plan = WHOLE;
-    let mut rest = words.iter();
-    while let Some(&flag) = rest.next() {
-        let path = || rest.next().map(PathBuf::from).ok_or_else(|| format!("`{flag}` needs a value"));
-        if plan.common.take(flag, path)? {
-            continue;
-        }
-        let mut number = |most: u64| {
-            let number =
-                rest.next().and_then(|text| text.parse().ok()).filter(|number| (1..=most).contains(number));
-            number.ok_or_else(|| format!("`{flag}` is a number from 1 to {most}"))
-        };
+    let mut words = Words::of(words);
+    while let Some(flag) = words.next(&mut plan.common)? {
         match flag {
-            "--seconds" => plan.seconds = number(600)?,
-            "--requests" => plan.requests = number(100_000_000)?,
-            "--connections" => plan.connections = usize::try_from(number(15_000)?).unwrap_or(usize::MAX),
+            "--seconds" => plan.seconds = words.number(600)?,
+            "--requests" => plan.requests = words.number(100_000_000)?,
+            "--connections" => plan.connections = words.number(15_000)?,
             "--no-limits" => plan.limits = false,
             _ => return Err(format!("`flood` does not know `{flag}`")),
         }

@@ -1,7 +1,10 @@
 //! What every kind of flood may be told, and what follows from it.
 
+use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::slice;
+use std::str::FromStr;
 
 use super::door::Door;
 use crate::bench;
@@ -9,6 +12,46 @@ use crate::bench::certificate::Certificate;
 use crate::bench::servers::{Kind, Setup, TIDEGATE, TIDEGATE_B};
 use crate::bench::wire::Wire;
 use crate::context::Context;
+
+/// A command line, flag by flag.
+pub(super) struct Words<'w> {
+    rest: slice::Iter<'w, &'w str>,
+    flag: &'w str,
+}
+
+impl<'w> Words<'w> {
+    pub(super) fn of(words: &'w [&'w str]) -> Self {
+        Self { rest: words.iter(), flag: "" }
+    }
+
+    /// The next flag that is not common to all floods; those go to `common` on the way.
+    pub(super) fn next(&mut self, common: &mut Common) -> Result<Option<&'w str>, String> {
+        while let Some(&flag) = self.rest.next() {
+            self.flag = flag;
+            match flag {
+                "--tls" => common.tls = true,
+                "--binary" => common.binary = Some(self.value()?.into()),
+                "--write" => common.write = true,
+                _ => return Ok(Some(flag)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// What follows the flag.
+    pub(super) fn value(&mut self) -> Result<&'w str, String> {
+        self.rest.next().copied().ok_or_else(|| format!("`{}` needs a value", self.flag))
+    }
+
+    /// The number that follows the flag, from 1 to `most`.
+    pub(super) fn number<N: FromStr + PartialOrd + From<u8> + Display + Copy>(
+        &mut self,
+        most: N,
+    ) -> Result<N, String> {
+        let number = self.value()?.parse().ok().filter(|number| N::from(1) <= *number && *number <= most);
+        number.ok_or_else(|| format!("`{}` is a number from 1 to {most}", self.flag))
+    }
+}
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Common {
@@ -21,21 +64,6 @@ pub(super) struct Common {
 
 impl Common {
     pub(super) const NONE: Self = Self { tls: false, binary: None, write: false };
-
-    /// Whether `flag` is one of these; `value` is what follows it.
-    pub(super) fn take(
-        &mut self,
-        flag: &str,
-        value: impl FnOnce() -> Result<PathBuf, String>,
-    ) -> Result<bool, String> {
-        match flag {
-            "--tls" => self.tls = true,
-            "--binary" => self.binary = Some(value()?),
-            "--write" => self.write = true,
-            _ => return Ok(false),
-        }
-        Ok(true)
-    }
 
     /// What is flooded where nobody names another server.
     pub(super) const fn ours(&self) -> Kind {

@@ -14,14 +14,14 @@ pub(super) mod frames;
 mod report;
 
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use super::door::{Door, Version};
 use super::good::{self, Good};
-use super::options::Common;
+use super::options::{Common, Words};
 use crate::Verdict;
 use crate::bench::http::Client;
 use crate::bench::results::{self, Circumstances, Section};
@@ -65,23 +65,17 @@ pub(super) fn run(root: &Path, flags: &[&str]) -> Result<Verdict, String> {
 fn parse(words: &[&str]) -> Result<Plan, String> {
     let mut plan =
         Plan { floods: FLOODS.to_vec(), frames: 1_000_000, kinds: vec![TIDEGATE], common: Common::NONE };
-    let mut rest = words.iter();
-    while let Some(&flag) = rest.next() {
-        let path = || rest.next().map(PathBuf::from).ok_or_else(|| format!("`{flag}` needs a value"));
-        if plan.common.take(flag, path)? {
-            continue;
-        }
-        let mut value = || rest.next().copied().ok_or_else(|| format!("`{flag}` needs a value"));
+    let mut words = Words::of(words);
+    while let Some(flag) = words.next(&mut plan.common)? {
         match flag {
-            "--kinds" => plan.floods = bench::chosen(Some(value()?), FLOODS.into_iter(), |flood| flood.name)?,
+            "--kinds" => {
+                plan.floods = bench::chosen(Some(words.value()?), FLOODS.into_iter(), |flood| flood.name)?;
+            }
             "--servers" => {
                 let able = KINDS.into_iter().filter(|kind| kind.speaks(Wire::H2c) && kind.speaks(Wire::Tls));
-                plan.kinds = bench::chosen(Some(value()?), able, |kind| kind.name)?;
+                plan.kinds = bench::chosen(Some(words.value()?), able, |kind| kind.name)?;
             }
-            "--frames" => {
-                let number = value()?.parse().ok().filter(|number| (1..=1_000_000_000).contains(number));
-                plan.frames = number.ok_or("`--frames` is a number from 1 to 1000000000")?;
-            }
+            "--frames" => plan.frames = words.number(1_000_000_000)?,
             _ => return Err(format!("`flood h2` does not know `{flag}`")),
         }
     }

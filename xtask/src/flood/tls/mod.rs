@@ -12,14 +12,14 @@ mod floods;
 mod forge;
 mod report;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use super::door::{Door, Version};
 use super::good::{self, Good};
-use super::options::Common;
+use super::options::{Common, Words};
 use crate::Verdict;
 use crate::bench::results::{self, Circumstances, Section};
 use crate::bench::servers::{Server, Setup};
@@ -61,21 +61,14 @@ pub(super) fn run(root: &Path, flags: &[&str]) -> Result<Verdict, String> {
 
 fn parse(words: &[&str]) -> Result<Plan, String> {
     let mut plan = Plan { floods: FLOODS.to_vec(), rounds: 3, rate: 2000, common: Common::NONE };
-    let mut rest = words.iter();
-    while let Some(&flag) = rest.next() {
-        let path = || rest.next().map(PathBuf::from).ok_or_else(|| format!("`{flag}` needs a value"));
-        if plan.common.take(flag, path)? {
-            continue;
-        }
-        let mut value = || rest.next().copied().ok_or_else(|| format!("`{flag}` needs a value"));
-        let number = |text: &str, most: u32| {
-            let number = text.parse().ok().filter(|number| (1..=most).contains(number));
-            number.ok_or_else(|| format!("`{flag}` is a number from 1 to {most}"))
-        };
+    let mut words = Words::of(words);
+    while let Some(flag) = words.next(&mut plan.common)? {
         match flag {
-            "--kinds" => plan.floods = bench::chosen(Some(value()?), FLOODS.into_iter(), |flood| flood.name)?,
-            "--rounds" => plan.rounds = number(value()?, 100)?,
-            "--rate" => plan.rate = number(value()?, 10_000)?,
+            "--kinds" => {
+                plan.floods = bench::chosen(Some(words.value()?), FLOODS.into_iter(), |flood| flood.name)?;
+            }
+            "--rounds" => plan.rounds = words.number(100)?,
+            "--rate" => plan.rate = words.number(10_000)?,
             _ => return Err(format!("`flood tls` does not know `{flag}`")),
         }
     }
