@@ -67,7 +67,7 @@ impl Head {
             }
         }
         text.extend_from_slice(b"\r\n");
-        let flaw = flaw_of(parts, path);
+        let flaw = Flaw::of(parts, path, connect);
         let body = length(&parts.headers, &parts.method, ended);
         let expect = expectation(&parts.headers);
         Self { text, method: method.len(), target: target.len(), body, expect, fields, flaw }
@@ -100,20 +100,21 @@ impl Head {
     }
 }
 
-fn flaw_of(parts: &Parts, path: &str) -> Option<Flaw> {
-    let connect = parts.method == http::Method::CONNECT;
-    if !connect && (!(path.starts_with('/') || path == "*") || parts.uri.scheme_str() == Some("")) {
-        return Some(Flaw::Target);
-    }
-    if parts.headers.values().any(|value| value.as_bytes().trim_ascii().len() < value.len()) {
-        return Some(Flaw::Padded);
-    }
-    let mut lengths = parts.headers.get_all(header::CONTENT_LENGTH).iter();
-    let one = lengths.next().is_none_or(|length| !length.is_empty()) && lengths.next().is_none();
-    (!one).then_some(Flaw::Length)
-}
-
 impl Flaw {
+    /// What is wrong with a request for `path`; `connect`: for a tunnel, which has none.
+    fn of(parts: &Parts, path: &str, connect: bool) -> Option<Self> {
+        if !connect && (!(path.starts_with('/') || path == "*") || parts.uri.scheme_str() == Some("")) {
+            return Some(Self::Target);
+        }
+        if parts.headers.values().any(|value| value.as_bytes().trim_ascii().len() < value.len()) {
+            return Some(Self::Padded);
+        }
+        let mut lengths = parts.headers.get_all(header::CONTENT_LENGTH).iter();
+        let one = lengths.next().is_none_or(|length| !length.is_empty()) && lengths.next().is_none();
+        (!one).then_some(Self::Length)
+    }
+
+    /// The answer to it.
     fn reject(self) -> Reject {
         match self {
             Self::Target => {
